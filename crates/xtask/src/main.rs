@@ -1,0 +1,78 @@
+//! The project's own checks. `cargo xtask test` runs all that CI runs.
+
+mod dependencies;
+mod errors;
+mod report;
+mod rules;
+mod steps;
+mod surroundings;
+mod tidy;
+mod workspace;
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+use clap::{Parser, Subcommand};
+
+use crate::steps::Selection;
+use crate::surroundings::Surroundings;
+
+/// The project's own checks.
+#[derive(Debug, Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask")]
+struct Arguments {
+    #[command(subcommand)]
+    task: Task,
+}
+
+#[derive(Debug, Subcommand)]
+enum Task {
+    /// Run all that CI runs, in order, and stop at the first failure.
+    Test(Selection),
+    /// Check lengths, names, opening lines, log messages and sleeps.
+    Tidy,
+    /// Check who imports whom, and that the committed graph is the real one.
+    Dependencies {
+        /// Write the graph anew to crates/xtask/dependencies.txt.
+        #[arg(long)]
+        bless: bool,
+    },
+    /// Check that every error code has its page, and every page its code.
+    Errors {
+        /// Write the index of the pages anew.
+        #[arg(long)]
+        bless: bool,
+    },
+}
+
+fn main() -> ExitCode {
+    match run(Arguments::parse()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("{error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(arguments: Arguments) -> Result<()> {
+    let root = workspace::root();
+    match arguments.task {
+        Task::Test(selection) => steps::run(&Surroundings::find(root)?, &selection),
+        Task::Tidy => tidy::check(&root)?.into_result(),
+        Task::Dependencies { bless } => dependencies::check(&root, bless)?.into_result(),
+        Task::Errors { bless } => errors::check(&root, bless)?.into_result(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Arguments::command().debug_assert();
+    }
+}
