@@ -1,0 +1,2 @@
+//! The `printmill` binary.
+fn main() {}
