@@ -43,7 +43,7 @@ const PLACED: Rule = Rule {
 };
 const NAMED: Rule = Rule {
     name: "named",
-    says: "a crate is called after its folder: printmill-<folder>, printmill-adapter-<folder>",
+    says: "a crate is called printmill-<folder>, printmill-adapter-<folder>; server is printmill",
     remedy: "rename the package or the folder",
 };
 const DOMAIN_ALONE: Rule = Rule {
@@ -200,6 +200,7 @@ fn expected_name(folder: &str) -> String {
     match folder.split_once('/') {
         Some(("adapters", name)) => format!("printmill-adapter-{name}"),
         Some((_, "xtask")) => "xtask".to_owned(),
+        Some((_, "server")) => "printmill".to_owned(),
         Some((_, name)) => format!("printmill-{name}"),
         None => format!("printmill-{folder}"),
     }
