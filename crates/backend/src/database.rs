@@ -1,0 +1,217 @@
+//! The database contract: one way to change anything, and narrow reads.
+
+use crate::change::{Change, CommitError, Record, RequestRecord};
+use crate::error::{BackendError, Fault};
+use async_trait::async_trait;
+use printmill_domain::Timestamp;
+use printmill_domain::aggregate::{Aggregate, Kind, Versioned};
+use printmill_domain::event::Event;
+use printmill_domain::ids::{FacilityId, MerchantId, TicketId};
+use printmill_domain::lane::Lane;
+use printmill_domain::ticket::{Ticket, TicketState};
+use tokio::sync::watch;
+
+/// What a database says of itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DatabaseCaps {
+    /// Its name in messages: `sqlite`, `memory`.
+    pub name: &'static str,
+    /// Whether a commit survives a crash of the machine.
+    pub durable: bool,
+    /// Whether several processes may use it at the same time.
+    pub shared: bool,
+}
+
+/// Who reads. Every read of a record names one; rows outside of it do not exist for it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Scope {
+    /// A merchant, or the platform.
+    Merchant(MerchantId),
+    /// A facility.
+    Facility(FacilityId),
+}
+
+/// Which part of a list is wanted. Lists go from the newest id to the oldest.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Page {
+    /// Only ids before (older than) this one.
+    pub before: Option<String>,
+    /// At most so many.
+    pub limit: u32,
+    /// Only records in this state.
+    pub state: Option<String>,
+}
+
+/// Which events are wanted. They come in the order of `seq`.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct EventQuery {
+    /// Only events after this place in the log.
+    pub after: u64,
+    /// At most so many.
+    pub limit: u32,
+    /// Only this merchant's.
+    pub merchant: Option<MerchantId>,
+    /// Only this stream's.
+    pub stream: Option<String>,
+}
+
+/// Which tickets are wanted, the longest due first.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum TicketQuery {
+    /// Queued, due, and not handed to the queue: what the relay sends.
+    Unsent {
+        /// Due by then.
+        due_by: Timestamp,
+    },
+    /// Queued and handed to the queue before a time, or leased with a lease that ended before it.
+    Overdue {
+        /// Which lane.
+        lane: Lane,
+        /// Handed over, or lease ended, before.
+        before: Timestamp,
+    },
+    /// In a state.
+    InState(TicketState),
+}
+
+/// How many tickets a lane has.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LaneCount {
+    /// The lane.
+    pub lane: Lane,
+    /// The state.
+    pub state: TicketState,
+    /// How many.
+    pub count: u64,
+    /// When the oldest of them was made.
+    pub oldest: Option<Timestamp>,
+}
+
+/// A database.
+///
+/// # Contract
+///
+/// - **Atomicity.** `commit` applies a whole change or nothing of it, also when the process or
+///   the machine dies in the middle.
+/// - **Durability.** When `commit` has returned `Ok` and the capabilities say `durable`, the
+///   change survives a crash of the machine.
+/// - **Versions.** A record is written only if the stored version is the expected one, and a new
+///   one only if there is none; otherwise the answer is `Stale`.
+/// - **Fences.** A ticket is written only if its guard holds; otherwise the answer is
+///   `FenceLost`.
+/// - **Requests.** A change with a request whose id the merchant used before is not applied; the
+///   answer is `Answered` with what was stored, whatever else is wrong with the change.
+/// - **Events.** `(stream, sequence)` is unique, otherwise the answer is `Stale`. Every committed
+///   event gets a `seq` in the log, at the latest when `sequence` is called after the commit.
+///   `seq` starts at 1, has no gaps, never changes, and keeps the order of each stream. A reader
+///   that has seen `seq` n never later finds an event with a smaller one.
+/// - **Reads** see all commits that returned before they began, made through any handle.
+/// - **Scope.** A read finds only rows within its scope. Records of other merchants do not exist
+///   for it.
+/// - **Duplicates.** A commit that failed with a retryable `Backend` error may have been
+///   applied. Repeating it then answers `Stale`, `FenceLost` or `Answered`; it is never applied
+///   twice.
+/// - **Who retries.** The caller. The adapter retries nothing but the database's own busy states.
+#[async_trait]
+pub trait Database: Send + Sync {
+    /// What it is and promises.
+    fn caps(&self) -> &DatabaseCaps;
+
+    /// Commits a change, whole or not at all.
+    async fn commit(&self, change: Change) -> Result<(), CommitError>;
+
+    /// One record, if it is within the scope.
+    async fn get(
+        &self,
+        scope: Scope,
+        kind: Kind,
+        id: &str,
+    ) -> Result<Option<Record>, BackendError>;
+
+    /// Several records by id, in the order asked; those not within the scope are left out.
+    async fn get_many(
+        &self,
+        scope: Scope,
+        kind: Kind,
+        ids: &[String],
+    ) -> Result<Vec<Record>, BackendError>;
+
+    /// A page of records, newest id first.
+    async fn list(&self, scope: Scope, kind: Kind, page: Page)
+    -> Result<Vec<Record>, BackendError>;
+
+    /// How a request was answered, if it was.
+    async fn request(
+        &self,
+        merchant: MerchantId,
+        id: &str,
+    ) -> Result<Option<RequestRecord>, BackendError>;
+
+    /// Tickets by id, in no order; missing ones are left out.
+    async fn tickets(&self, ids: &[TicketId]) -> Result<Vec<Ticket>, BackendError>;
+
+    /// Tickets by condition, the longest due first.
+    async fn find_tickets(
+        &self,
+        query: TicketQuery,
+        limit: u32,
+    ) -> Result<Vec<Ticket>, BackendError>;
+
+    /// How many tickets each lane has in each state that is not final.
+    async fn lane_counts(&self) -> Result<Vec<LaneCount>, BackendError>;
+
+    /// Gives `seq` to up to `limit` committed events that have none; how many it were. Databases
+    /// that number events in the commit return 0.
+    async fn sequence(&self, limit: u32) -> Result<u32, BackendError>;
+
+    /// A part of the event log.
+    async fn events(&self, query: EventQuery) -> Result<Vec<Event>, BackendError>;
+
+    /// The last `seq` in the log, 0 when it is empty.
+    async fn head(&self) -> Result<u64, BackendError>;
+
+    /// A counter that moves after each commit made through this handle. Commits of other
+    /// processes are found by asking.
+    fn commits(&self) -> watch::Receiver<u64>;
+}
+
+/// Typed reads on top of [`Database`]. Implemented for every database; do not implement it.
+#[async_trait]
+pub trait DatabaseExt: Database {
+    /// One aggregate, if it is within the scope.
+    async fn find<A: Aggregate>(
+        &self,
+        scope: Scope,
+        id: &str,
+    ) -> Result<Option<Versioned<A>>, BackendError> {
+        self.get(scope, A::KIND, id).await?.map(decode).transpose()
+    }
+
+    /// Several aggregates by id.
+    async fn find_many<A: Aggregate>(
+        &self,
+        scope: Scope,
+        ids: &[String],
+    ) -> Result<Vec<Versioned<A>>, BackendError> {
+        self.get_many(scope, A::KIND, ids).await?.into_iter().map(decode).collect()
+    }
+
+    /// A page of aggregates, newest first.
+    async fn page<A: Aggregate>(
+        &self,
+        scope: Scope,
+        page: Page,
+    ) -> Result<Vec<Versioned<A>>, BackendError> {
+        self.list(scope, A::KIND, page).await?.into_iter().map(decode).collect()
+    }
+}
+
+impl<D: Database + ?Sized> DatabaseExt for D {}
+
+fn decode<A: Aggregate>(record: Record) -> Result<Versioned<A>, BackendError> {
+    let value = serde_json::from_str(&record.document).map_err(|error| {
+        let detail = format!("{} {} cannot be read", record.kind.name(), record.id);
+        BackendError::new(Fault::Corrupt, "database", "decode a record", detail).because(error)
+    })?;
+    Ok(Versioned { version: record.version, value })
+}
