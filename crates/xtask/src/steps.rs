@@ -157,7 +157,12 @@ fn demo(around: &Surroundings) -> Result<Outcome> {
     let manifest = around.root.join("Cargo.toml");
     let mut cargo = around.cargo(&["run", "--release", "--locked", "--manifest-path"]);
     cargo.arg(manifest).args(["--", "demo"]).current_dir(folder.path());
-    passed(run_command(cargo))
+    run_command(cargo)?;
+    let data = folder.path().join("printmill-data");
+    if std::fs::read_dir(&data).map_or(true, |mut entries| entries.next().is_none()) {
+        bail!("the demo ended well, but left nothing in printmill-data");
+    }
+    Ok(Outcome::Passed)
 }
 
 /// Runs the selected steps. Fails if a name is unknown or a step failed.
@@ -170,8 +175,24 @@ pub(crate) fn run(around: &Surroundings, selection: &Selection) -> Result<()> {
         return Ok(());
     }
     let begun = Instant::now();
-    let mut lines = Vec::new();
-    let mut failures = Vec::new();
+    let report = run_in_order(around, &steps, selection.keep_going);
+    println!("\n{}", report.lines.join("\n"));
+    println!("{:<14}{:>12}", "total", duration(begun.elapsed()));
+    if !report.failed.is_empty() {
+        bail!("failed: {}", report.failed.join(", "));
+    }
+    Ok(())
+}
+
+/// How a run went: a line per step that ran, and the names of those that failed.
+#[derive(Debug, Default)]
+struct Report {
+    lines: Vec<String>,
+    failed: Vec<&'static str>,
+}
+
+fn run_in_order(around: &Surroundings, steps: &[&'static Step], keep_going: bool) -> Report {
+    let mut report = Report::default();
     for (index, step) in steps.iter().enumerate() {
         println!("\n==> [{}/{}] {}: {}", index + 1, steps.len(), step.name, step.does);
         let started = Instant::now();
@@ -183,22 +204,17 @@ pub(crate) fn run(around: &Surroundings, selection: &Selection) -> Result<()> {
             Err(_) => "FAILED".to_owned(),
         };
         println!("<== {}: {verdict} ({took})", step.name);
-        lines.push(format!("{:<14}{took:>12}  {verdict}", step.name));
+        report.lines.push(format!("{:<14}{took:>12}  {verdict}", step.name));
         if let Err(error) = result {
             println!("{error:#}\n    what to do: {}", step.remedy);
             println!("    this step alone: cargo xtask test --only {}", step.name);
-            failures.push(step.name);
-            if !selection.keep_going {
+            report.failed.push(step.name);
+            if !keep_going {
                 break;
             }
         }
     }
-    println!("\n{}", lines.join("\n"));
-    println!("{:<14}{:>12}", "total", duration(begun.elapsed()));
-    if !failures.is_empty() {
-        bail!("failed: {}", failures.join(", "));
-    }
-    Ok(())
+    report
 }
 
 /// The steps named, in the order in which CI runs them; all if none is named.
@@ -245,6 +261,25 @@ mod tests {
     fn an_unknown_step_shows_the_known_ones() {
         let error = names(&["lint"]).unwrap_err().to_string();
         assert!(error.contains("no step `lint`") && error.contains("clippy"), "{error}");
+    }
+
+    fn made_up(name: &'static str, run: fn(&Surroundings) -> Result<Outcome>) -> &'static Step {
+        Box::leak(Box::new(Step { name, does: "", remedy: "", run }))
+    }
+
+    #[test]
+    fn a_failure_stops_the_run_unless_it_shall_go_on() {
+        let around = Surroundings::find(std::env::temp_dir()).unwrap();
+        let steps = [
+            made_up("skips", |_| Ok(Outcome::Skipped("no net".to_owned()))),
+            made_up("fails", |_| bail!("broken")),
+            made_up("passes", |_| Ok(Outcome::Passed)),
+        ];
+        let stopped = run_in_order(&around, &steps, false);
+        assert_eq!((stopped.lines.len(), stopped.failed), (2, vec!["fails"]));
+        assert!(stopped.lines[0].ends_with("SKIPPED no net"), "{:?}", stopped.lines);
+        let whole = run_in_order(&around, &steps, true);
+        assert_eq!((whole.lines.len(), whole.failed), (3, vec!["fails"]));
     }
 
     #[test]
