@@ -1,0 +1,46 @@
+//! Renders a book of specimens to a file, and says what it took: `book <pages> <output.pdf>`.
+
+use std::io::BufWriter;
+use std::ops::ControlFlow;
+use std::time::Instant;
+
+use chrono::DateTime;
+use printmill_press::layout::{Picture, autolayout};
+use printmill_press::photobook::{Book, TrimSize, render};
+use printmill_press::specimen::photograph;
+
+fn main() -> Result<(), Box<dyn std::error::Error>> {
+    let mut arguments = std::env::args().skip(1);
+    let pages: usize = arguments.next().map_or(Ok(8), |count| count.parse())?;
+    let path = arguments.next().unwrap_or_else(|| "book.pdf".to_owned());
+    let size = TrimSize::new(297_000, 210_000, 3_000);
+    let pictures: Vec<Picture> = (0..pages as u64 + pages as u64 / 2)
+        .map(|seed| {
+            photograph(seed).map(|made| Picture {
+                key: seed.to_string(),
+                width: made.seen_width,
+                height: made.seen_height,
+                captured_at: Some(made.captured_at),
+            })
+        })
+        .collect::<Result<_, _>>()?;
+    let book = Book {
+        title: "Landscapes that never were".to_owned(),
+        document_id: "uuid:00000000-0000-7000-8000-000000000001".to_owned(),
+        created_at: DateTime::UNIX_EPOCH,
+        size,
+        pages: autolayout(&pictures, pages, size),
+    };
+    let mut sources = |key: &str| {
+        let seed = key.parse().map_err(std::io::Error::other)?;
+        Ok(photograph(seed).map_err(std::io::Error::other)?.jpeg)
+    };
+    let mut out = BufWriter::new(std::fs::File::create(&path)?);
+    let start = Instant::now();
+    let rendered = render(&book, &mut sources, &mut out, &mut |_| ControlFlow::Continue(()))?;
+    drop(out);
+    println!("{} pages, {} bytes in {:?}", rendered.pages, rendered.bytes, start.elapsed());
+    let reread = printmill_press::reread(&std::fs::read(&path)?)?;
+    println!("{} images, {:?}", reread.images, reread.pages[0]);
+    Ok(())
+}

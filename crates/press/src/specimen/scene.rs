@@ -1,0 +1,298 @@
+//! Paints a scene, row by row: sky, ridges, water, ground, and the grain of the sensor over all.
+
+use super::canvas::{Canvas, mix, step};
+use super::noise::{self, SIDE, at, chance, hash};
+use super::scenes::{Ridge, Scene, Tint, Water, scene};
+
+/// The sky is painted at a fraction of the size; it has no edges to lose.
+const SKY_SCALE: usize = 6;
+
+/// The landscape with this seed as rows of RGB pixels.
+pub(super) fn paint(seed: u64, width: usize, height: usize) -> Vec<u8> {
+    let scene = scene(seed);
+    let mut canvas = Canvas::new(width, height);
+    let land: Vec<Outline> = scene
+        .ridges
+        .iter()
+        .enumerate()
+        .map(|(index, ridge)| Outline::new(ridge, hash(seed ^ (index as u64 + 1) << 8), &canvas))
+        .collect();
+    let water_line = scene
+        .water
+        .as_ref()
+        .map_or(height, |water| ((water.line * height as f32) as usize).clamp(1, height));
+    paint_sky(&scene, seed, &mut canvas, water_line);
+    paint_ridges(&land, &mut canvas, 0..water_line);
+    if let Some(water) = &scene.water {
+        paint_water(&scene, water, seed, &mut canvas, water_line);
+    }
+    if let Some(ground) = &scene.ground {
+        let outline = [Outline::new(ground, hash(seed ^ 0xABCD), &canvas)];
+        paint_ridges(&outline, &mut canvas, 0..height);
+    }
+    finish(&mut canvas, seed);
+    canvas.pixels
+}
+
+fn paint_sky(scene: &Scene, seed: u64, canvas: &mut Canvas, rows: usize) {
+    let (width, height) = (canvas.width, canvas.height);
+    let (columns, small_rows) = (width / SKY_SCALE + 2, rows / SKY_SCALE + 2);
+    let unit = SKY_SCALE as f32 / height as f32;
+    let small: Vec<[i32; 3]> = (0..columns * small_rows)
+        .map(|index| {
+            let (x, y) = ((index % columns) as f32 * unit, (index / columns) as f32 * unit);
+            sky_tint(scene, seed, x, y, width as f32 / height as f32)
+                .map(|channel| (channel.clamp(0.0, 255.0) * 64.0) as i32)
+        })
+        .collect();
+    let mut between = vec![[0i32; 3]; columns];
+    let scale = SKY_SCALE as i32;
+    for y in 0..rows {
+        let (row, part) = (y / SKY_SCALE, (y % SKY_SCALE) as i32);
+        let (upper, lower) = (&small[row * columns..], &small[(row + 1) * columns..]);
+        for ((tint, above), below) in between.iter_mut().zip(upper).zip(lower) {
+            *tint = std::array::from_fn(|channel| {
+                (above[channel] * (scale - part) + below[channel] * part) / scale
+            });
+        }
+        for (index, block) in canvas.row(y).chunks_mut(3 * SKY_SCALE).enumerate() {
+            let (left, right) = (between[index], between[index + 1]);
+            for (part, pixel) in block.chunks_exact_mut(3).enumerate() {
+                for channel in 0..3 {
+                    let rise = (right[channel] - left[channel]) * part as i32 / scale;
+                    pixel[channel] = ((left[channel] + rise) >> 6) as u8;
+                }
+            }
+        }
+    }
+    if scene.stars {
+        paint_stars(seed, canvas, rows);
+    }
+}
+
+/// The sky at a place in heights of the picture: gradient, clouds, glow and the light itself.
+fn sky_tint(scene: &Scene, seed: u64, x: f32, y: f32, aspect: f32) -> Tint {
+    let down = (y / scene.horizon).min(1.0);
+    let mut tint = if down < 0.55 {
+        mix(scene.sky[0], scene.sky[1], down / 0.55)
+    } else {
+        mix(scene.sky[1], scene.sky[2], (down - 0.55) / 0.45)
+    };
+    let light = &scene.light;
+    let (across, below) = (x - light.place.0 * aspect, y - light.place.1);
+    let distance = (across * across + below * below).sqrt();
+    let glow = (1.0 - distance / light.glow.0).max(0.0);
+    tint = mix(tint, light.tint, glow * glow * light.glow.1);
+    // Clouds lie flat: they are stretched sideways, the more so the nearer to the horizon.
+    let offset = (hash(seed) & 511) as f32;
+    let flat = 0.25 + down * 0.9;
+    let shape = at(x * 105.0 + offset, y * 260.0 * flat + offset)
+        + 0.4 * at(x * 420.0 + offset, y * 980.0 * flat);
+    let (amount, cloud) = scene.clouds;
+    let cover = step(0.5 - amount * 0.75, 1.1 - amount * 0.6, shape + 0.1);
+    let lit = mix(cloud, light.tint, glow * 0.8);
+    tint = mix(tint, lit, cover * 0.85 * (1.0 - 0.5 * step(0.75, 1.0, down)));
+    let disc = 1.0 - step(light.radius * 0.85, light.radius * 1.1, distance);
+    mix(tint, light.tint, disc * (1.0 - cover * 0.5))
+}
+
+fn paint_stars(seed: u64, canvas: &mut Canvas, rows: usize) {
+    let (width, size) = (canvas.width, (canvas.height / 1400).max(1));
+    for star in 0..500u64 {
+        let x = (chance(seed, 1000 + star * 3) * (width - size) as f32) as usize;
+        let height = chance(seed, 1001 + star * 3);
+        let y = (height * height * rows.saturating_sub(size) as f32) as usize;
+        let bright = 40.0 + 190.0 * chance(seed, 1002 + star * 3).powi(4);
+        for row in y..(y + size).min(rows) {
+            for value in &mut canvas.row(row)[x * 3..(x + size) * 3] {
+                *value = value.saturating_add(bright as u8);
+            }
+        }
+    }
+}
+
+/// A ridge with the height of its line in every column.
+struct Outline<'a> {
+    ridge: &'a Ridge,
+    /// Row of the line in each column, in 256ths.
+    lines: Vec<i32>,
+    /// Light on each column, by its slope.
+    lights: Vec<i32>,
+    /// Row down to which there is snow, in each column.
+    snow: Vec<i32>,
+    top: usize,
+    /// The row from which the ridge covers the whole width.
+    full: usize,
+    offset: usize,
+}
+
+impl<'a> Outline<'a> {
+    fn new(ridge: &'a Ridge, seed: u64, canvas: &Canvas) -> Self {
+        let height = canvas.height as f32;
+        let offset = (seed & 0xFFFF) as f32;
+        let line = |x: f32| {
+            let wide = at(x * 34.0 + offset, offset * 0.37);
+            let rough = at(x * 190.0 + offset, offset * 0.61) * 0.32
+                + at(x * 800.0 + offset, offset * 0.83) * 0.1;
+            // Sharp crests where the noise changes sign.
+            let crest = (0.35 - at(x * 62.0 + offset, offset * 0.17).abs()) * 1.3;
+            let smooth = wide * 1.5;
+            ridge.line
+                - ridge.swing
+                    * (smooth * (1.0 - 0.5 * ridge.jagged) + ridge.jagged * (crest + rough))
+        };
+        let bare: Vec<f32> = (0..canvas.width).map(|x| line(x as f32 / height) * height).collect();
+        let reach = (canvas.height / 60).max(2);
+        let lights = (0..canvas.width)
+            .map(|x| {
+                let (left, right) = (x.saturating_sub(reach), (x + reach).min(canvas.width - 1));
+                let slope = (bare[right] - bare[left]) / (right - left).max(1) as f32;
+                (slope * 46.0).clamp(-34.0, 34.0) as i32
+            })
+            .collect();
+        let snow = (0..canvas.width)
+            .map(|x| {
+                let high = (ridge.line * height - bare[x]) / (ridge.swing * height).max(1.0);
+                let ragged = 0.65 + 0.75 * at(x as f32 / height * 560.0, offset);
+                (bare[x] + ridge.snow * height * (high + 0.25).clamp(0.0, 1.4) * ragged) as i32
+            })
+            .collect();
+        let mut lines = bare;
+        if ridge.trees > 0.0 {
+            plant(&mut lines, ridge.trees * height, seed);
+        }
+        let lines: Vec<i32> = lines.iter().map(|line| (line * 256.0) as i32).collect();
+        let row = |line: Option<&i32>| (line.map_or(0, |line| line >> 8)).max(0) as usize;
+        let (top, full) = (row(lines.iter().min()), row(lines.iter().max()) + 1);
+        Self { ridge, lines, lights, snow, top, full, offset: (seed >> 20) as usize }
+    }
+
+    fn paint_row(&self, y: usize, height: usize, row: &mut [u8]) {
+        let ridge = self.ridge;
+        let foot = (ridge.line + ridge.swing + 0.16) * height as f32;
+        let down = (y as f32 - self.top as f32) / (foot - self.top as f32).max(1.0);
+        let tint = mix(ridge.tints.0, ridge.tints.1, down).map(|channel| channel as i32);
+        let texture = noise::texture();
+        // Texture cells per pixel in 256ths, so that a surface looks the same at every size.
+        let cells = (256 * 1500 / height.max(1)).max(1);
+        let texture_row = |scale: usize| {
+            let row = (y * cells * scale / 512 + self.offset) & (SIDE - 1);
+            &texture[row * SIDE..(row + 1) * SIDE]
+        };
+        let (coarse, fine) = (texture_row(1), texture_row(5));
+        let (grain, snowy) = (ridge.grain as i32, ridge.snow > 0.0);
+        for (x, pixel) in row.chunks_exact_mut(3).enumerate() {
+            let depth = ((y as i32) << 8) + 256 - self.lines[x];
+            if depth <= 0 {
+                continue;
+            }
+            let coarse = i32::from(coarse[(x * cells / 768 + self.offset) & (SIDE - 1)]) - 128;
+            let fine = i32::from(fine[(x * cells * 5 / 512) & (SIDE - 1)]) - 128;
+            let surface = (coarse + fine) * grain / 128;
+            let fade = 256 - (depth >> 10).min(160);
+            let shade = surface + self.lights[x] * fade / 256;
+            let base =
+                if snowy && (y as i32) + fine / 6 < self.snow[x] { [238, 243, 250] } else { tint };
+            let cover = depth.min(256);
+            for channel in 0..3 {
+                let painted = (base[channel] + shade).clamp(0, 255);
+                let before = i32::from(pixel[channel]);
+                pixel[channel] = (before + (painted - before) * cover / 256) as u8;
+            }
+        }
+    }
+}
+
+/// Raises the line by the outlines of trees, of about this height in pixels.
+fn plant(lines: &mut [f32], tall: f32, seed: u64) {
+    let ground = lines.to_vec();
+    let spacing = (tall * 0.22).max(1.5);
+    let count = (lines.len() as f32 / spacing) as u64 + 2;
+    for tree in 0..count {
+        let middle = (tree as f32 + chance(seed, tree * 2) - 0.5) * spacing;
+        let high = tall * (0.45 + 0.75 * chance(seed, tree * 2 + 1).powi(2));
+        let half = high * 0.24;
+        let from = (middle - half).max(0.0) as usize;
+        let to = ((middle + half).max(0.0) as usize).min(lines.len().saturating_sub(1));
+        for x in from..=to {
+            let near = 1.0 - (x as f32 - middle).abs() / half.max(0.5);
+            // Boughs make the outline step.
+            let stepped = near * 0.75 + (near * 6.0).floor() / 6.0 * 0.25;
+            lines[x] = lines[x].min(ground[x] - high * stepped.max(0.0));
+        }
+    }
+}
+
+fn paint_ridges(outlines: &[Outline<'_>], canvas: &mut Canvas, rows: std::ops::Range<usize>) {
+    let height = canvas.height;
+    for y in rows {
+        let lowest = outlines.iter().rposition(|outline| outline.full < y).unwrap_or(0);
+        for outline in &outlines[lowest..] {
+            if outline.top <= y {
+                outline.paint_row(y, height, canvas.row(y));
+            }
+        }
+    }
+}
+
+/// Mirrors what is above the line, bent by waves, and lets the light glitter.
+fn paint_water(scene: &Scene, water: &Water, seed: u64, canvas: &mut Canvas, line: usize) {
+    let (width, height) = (canvas.width, canvas.height);
+    let texture = noise::texture();
+    let offset = hash(seed ^ 77) as usize & (SIDE - 1);
+    let light_x = scene.light.place.0 * width as f32;
+    let tint = water.tint.map(|channel| channel as i32);
+    for y in line..height {
+        let depth = (y - line) as f32 / (height - line).max(1) as f32;
+        let above = line.saturating_sub(1 + (y - line) * 9 / 10);
+        // Waves look larger the nearer they are.
+        let cells = 256.0 * 1500.0 / height as f32 * (1.6 - 1.15 * depth.sqrt());
+        let rows = (y - line) as f32 * 1500.0 / height as f32;
+        let wave_row = ((rows * (5.0 - 3.6 * depth.sqrt())) as usize + offset) & (SIDE - 1);
+        let waves = &texture[wave_row * SIDE..(wave_row + 1) * SIDE];
+        let bend = water.waves * (2.0 + 16.0 * depth) * height as f32 / 1500.0;
+        let mirror = (256.0 * water.mirror * (1.0 - 0.45 * depth)) as i32;
+        let (source, row) = canvas.mirrored_rows(above, y);
+        let reach = width as f32 * (0.03 + 0.12 * depth);
+        for (x, pixel) in row.chunks_exact_mut(3).enumerate() {
+            let wave = i32::from(waves[(x * cells as usize / 700 + offset) & (SIDE - 1)]) - 128;
+            let shift = (wave as f32 * bend / 64.0) as isize;
+            let from = (x as isize + shift).clamp(0, width as isize - 1) as usize * 3;
+            let relief = (wave as f32 * water.waves * 0.22) as i32;
+            let aside = ((x as f32 - light_x) / reach).abs();
+            let path = (1.0 - aside).max(0.0);
+            let sparkle = ((wave as f32 - 14.0).max(0.0) * path * 5.0 * water.waves) as i32;
+            for channel in 0..3 {
+                let mirrored = i32::from(source[from + channel]);
+                let mixed = tint[channel] + (mirrored - tint[channel]) * mirror / 256;
+                let glitter = sparkle * scene.light.tint[channel] as i32 / 255;
+                pixel[channel] = (mixed + relief + glitter.min(150)).clamp(0, 255) as u8;
+            }
+        }
+    }
+}
+
+/// Sensor grain, and corners a little darker than the middle.
+fn finish(canvas: &mut Canvas, seed: u64) {
+    let (width, height) = (canvas.width, canvas.height);
+    let fall = |place: usize, length: usize| {
+        let from_middle = place as f32 / length as f32 * 2.0 - 1.0;
+        (from_middle * from_middle * 26.0) as i32
+    };
+    let columns: Vec<i32> = (0..width).map(|x| fall(x, width)).collect();
+    let mut random = hash(seed) as u32 | 1;
+    for y in 0..height {
+        let row_fall = 256 - fall(y, height);
+        for (pixel, fall) in canvas.row(y).chunks_exact_mut(3).zip(&columns) {
+            random ^= random << 13;
+            random ^= random >> 17;
+            random ^= random << 5;
+            // Three uniform numbers add up to something bell-shaped.
+            let grain = ((random & 7) + (random >> 8 & 7) + (random >> 16 & 7)) as i32 - 10;
+            let factor = row_fall - fall;
+            for value in pixel {
+                *value = ((i32::from(*value) * factor >> 8) + grain / 2).clamp(0, 255) as u8;
+            }
+        }
+    }
+}
