@@ -55,6 +55,18 @@ impl BackendError {
         self
     }
 
+    /// The error and all its causes in one line, for logs.
+    pub fn chain(&self) -> String {
+        let mut text = self.to_string();
+        let mut cause = std::error::Error::source(self);
+        while let Some(error) = cause {
+            text.push_str(": ");
+            text.push_str(&error.to_string());
+            cause = error.source();
+        }
+        text
+    }
+
     /// Whether the same call can succeed later.
     pub fn retryable(&self) -> bool {
         matches!(self.fault, Fault::Unavailable | Fault::Full | Fault::ReadOnly)

@@ -1,0 +1,150 @@
+//! Handlers: what capabilities do when a ticket of theirs is leased.
+
+use async_trait::async_trait;
+use printmill_backend::{BackendError, Change};
+use printmill_domain::Timestamp;
+use printmill_domain::ids::Id;
+use printmill_domain::problem::{Code, Problem};
+use printmill_domain::ticket::{RetryPolicy, Ticket};
+use serde_json::Value;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU16, Ordering};
+use tokio_util::sync::CancellationToken;
+
+/// A leased ticket as its handler sees it.
+#[derive(Debug, Clone)]
+pub struct Work {
+    /// The ticket as it was claimed.
+    pub ticket: Ticket,
+    progress: Arc<AtomicU16>,
+    cancelled: CancellationToken,
+}
+
+impl Work {
+    /// Work on a claimed ticket.
+    pub fn new(ticket: Ticket, cancelled: CancellationToken) -> Self {
+        Self { ticket, progress: Arc::new(AtomicU16::new(0)), cancelled }
+    }
+
+    /// Says how far the work is, in thousandths; the next heartbeat carries it.
+    pub fn report(&self, progress: u16) {
+        self.progress.fetch_max(progress.min(1000), Ordering::Relaxed);
+    }
+
+    /// How far the work says it is.
+    pub fn progress(&self) -> u16 {
+        self.progress.load(Ordering::Relaxed)
+    }
+
+    /// Whether the work is not wanted any more: the lease is lost or the node is leaving.
+    pub fn is_cancelled(&self) -> bool {
+        self.cancelled.is_cancelled()
+    }
+
+    /// One of the ids in the payload.
+    pub fn id<T: Id>(&self, name: &str) -> Result<T, Failure> {
+        let text = self.ticket.payload.get(name).and_then(Value::as_str).unwrap_or_default();
+        T::parse(text).map_err(|error| {
+            let message = format!("the payload of {} has no good '{name}'", self.ticket.id);
+            tracing::error!(ticket = %self.ticket.id, %error, "payload is unusable");
+            Failure::hopeless(Problem::new(Code::Internal, message, "report this as a fault"))
+        })
+    }
+}
+
+/// Why an attempt failed, and whether another can help.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Failure {
+    /// What people see.
+    pub problem: Problem,
+    /// Whether trying again cannot help.
+    pub hopeless: bool,
+}
+
+impl Failure {
+    /// A failure that trying again cannot mend.
+    pub fn hopeless(problem: Problem) -> Self {
+        Self { problem, hopeless: true }
+    }
+
+    /// A failure that may pass.
+    pub fn passing(problem: Problem) -> Self {
+        Self { problem, hopeless: false }
+    }
+}
+
+/// A refusal by the rules stays one, unless its code says otherwise.
+impl From<Problem> for Failure {
+    fn from(problem: Problem) -> Self {
+        let passing = problem.code.retryable() || problem.code == Code::Internal;
+        Self { hopeless: !passing, problem }
+    }
+}
+
+/// A backend's failure may pass, whatever it is: the retries are bounded.
+impl From<BackendError> for Failure {
+    fn from(error: BackendError) -> Self {
+        tracing::warn!(error = %error.chain(), "backend failed during work");
+        Self::passing(error.into())
+    }
+}
+
+/// Does the work of one kind of ticket, in two steps: `perform` does what takes time or touches
+/// the outside, and must be repeatable; `decide` loads, decides and proposes the change that
+/// commits the effect together with the end of the ticket.
+#[async_trait]
+pub trait Handler: Send + Sync {
+    /// The kind of ticket.
+    fn kind(&self) -> &'static str;
+
+    /// What takes time. It may run more than once, so its effects must be repeatable: blobs
+    /// named by content, charges with an idempotency key.
+    async fn perform(&self, work: &Work) -> Result<Value, Failure> {
+        let _ = work;
+        Ok(Value::Null)
+    }
+
+    /// Decides what to commit. Called again when something changed before the commit.
+    async fn decide(
+        &self,
+        work: &Work,
+        performed: &Value,
+        now: Timestamp,
+    ) -> Result<Change, Failure>;
+
+    /// What to commit when the ticket is given up, so that people see it where they look.
+    async fn give_up(
+        &self,
+        work: &Work,
+        problem: &Problem,
+        now: Timestamp,
+    ) -> Result<Change, Problem> {
+        let _ = problem;
+        Ok(Change::new(work.ticket.merchant, now))
+    }
+
+    /// How often and when a failed ticket is tried again.
+    fn retry(&self) -> RetryPolicy {
+        RetryPolicy::default()
+    }
+}
+
+/// Handlers by kind.
+#[derive(Clone, Default)]
+pub struct Handlers {
+    by_kind: BTreeMap<&'static str, Arc<dyn Handler>>,
+}
+
+impl Handlers {
+    /// Adds a handler. A later one for the same kind replaces an earlier one.
+    pub fn with(mut self, handler: impl Handler + 'static) -> Self {
+        self.by_kind.insert(handler.kind(), Arc::new(handler));
+        self
+    }
+
+    /// The handler for a kind.
+    pub fn get(&self, kind: &str) -> Option<&Arc<dyn Handler>> {
+        self.by_kind.get(kind)
+    }
+}

@@ -1,0 +1,248 @@
+//! Leases: taking tickets on, keeping them, and settling them; for workers inside and outside.
+
+use crate::command::fence_lost;
+use printmill_backend::queue::{Delivery, Queue, Receipt, SettleError};
+use printmill_backend::{BackendError, Change, Clock, CommitError, Database};
+use printmill_domain::Timestamp;
+use printmill_domain::lane::Lane;
+use printmill_domain::problem::{Code, Problem};
+use printmill_domain::ticket::{Fence, RetryPolicy, Ticket, TicketState};
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// A ticket that was taken on, and what settles its message.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Leased {
+    /// The ticket as it was claimed.
+    pub ticket: Ticket,
+    /// What proves the lease.
+    pub fence: Fence,
+    /// The queue's message.
+    pub receipt: Receipt,
+}
+
+/// Takes tickets on from a queue and settles them in a database.
+#[derive(Clone)]
+pub struct Leases {
+    database: Arc<dyn Database>,
+    queue: Arc<dyn Queue>,
+    clock: Arc<dyn Clock>,
+    ttl: Duration,
+}
+
+impl Leases {
+    /// Leases that last `ttl` unless extended.
+    pub fn new(
+        database: Arc<dyn Database>,
+        queue: Arc<dyn Queue>,
+        clock: Arc<dyn Clock>,
+        ttl: Duration,
+    ) -> Self {
+        Self { database, queue, clock, ttl }
+    }
+
+    /// The time now.
+    pub fn now(&self) -> Timestamp {
+        self.clock.now()
+    }
+
+    /// How long a lease lasts unless extended.
+    pub fn ttl(&self) -> Duration {
+        self.ttl
+    }
+
+    /// Takes on up to `count` tickets of a lane, waiting up to `wait` for the first message.
+    /// It may come back empty early, when what was delivered was settled already.
+    pub async fn lease(
+        &self,
+        lane: &Lane,
+        count: u16,
+        wait: Duration,
+        holder: &str,
+    ) -> Result<Vec<Leased>, BackendError> {
+        let deliveries = self.queue.lease(lane, count, self.ttl, wait).await?;
+        if deliveries.is_empty() {
+            return Ok(vec![]);
+        }
+        let ids: Vec<_> = deliveries.iter().map(|delivery| delivery.ticket).collect();
+        let tickets = self.database.tickets(&ids).await?;
+        let tickets: HashMap<_, _> = tickets.into_iter().map(|t| (t.id, t)).collect();
+        let claims = deliveries
+            .into_iter()
+            .map(|delivery| self.claim(tickets.get(&delivery.ticket), delivery, holder));
+        let claimed = futures::future::join_all(claims).await;
+        Ok(claimed.into_iter().flatten().collect())
+    }
+
+    async fn claim(
+        &self,
+        ticket: Option<&Ticket>,
+        delivery: Delivery,
+        holder: &str,
+    ) -> Option<Leased> {
+        let now = self.clock.now();
+        let Some(ticket) = ticket.filter(|ticket| !ticket.state.is_final()) else {
+            self.acknowledge(&delivery.receipt).await;
+            return None;
+        };
+        let token = printmill_backend::fresh::token();
+        let Ok(claimed) = ticket.claim(holder, token, chrono_ttl(self.ttl), now) else {
+            self.put_back(ticket, &delivery.receipt, now).await;
+            return None;
+        };
+        let fence = claimed.fence()?;
+        let change = Change::new(ticket.merchant, now).ticket(claimed.clone(), ticket.version);
+        match self.database.commit(change).await {
+            Ok(()) => Some(Leased { ticket: claimed, fence, receipt: delivery.receipt }),
+            Err(error) => {
+                // Either somebody else was faster, and the next delivery will show it, or the
+                // database failed; in both cases the message must not be lost.
+                tracing::debug!(ticket = %ticket.id, %error, "claim was refused");
+                let _ = self.queue.release(&delivery.receipt, Duration::from_millis(50)).await;
+                None
+            }
+        }
+    }
+
+    /// A ticket that waits for its time will be sent again by the relay; one that another worker
+    /// holds must come back when that lease ends.
+    async fn put_back(&self, ticket: &Ticket, receipt: &Receipt, now: Timestamp) {
+        match (ticket.state, ticket.lease_until) {
+            (TicketState::Leased, Some(until)) => {
+                let left = (until - now).to_std().unwrap_or(Duration::ZERO);
+                let delay = (left + Duration::from_millis(20)).min(self.queue.caps().delay_max);
+                let _ = self.queue.release(receipt, delay).await;
+            }
+            _ if ticket.sent_at.is_none() => self.acknowledge(receipt).await,
+            _ => {
+                let left = (ticket.due_at - now).to_std().unwrap_or(Duration::ZERO);
+                let delay = left.min(self.queue.caps().delay_max);
+                let _ = self.queue.release(receipt, delay).await;
+            }
+        }
+    }
+
+    /// Extends a lease at both ends, and records the progress. Gives the ticket as it is now.
+    pub async fn extend(
+        &self,
+        ticket: &Ticket,
+        fence: &Fence,
+        receipt: &Receipt,
+        progress: u16,
+    ) -> Result<Ticket, Problem> {
+        let now = self.clock.now();
+        let next = ticket.extend(fence, chrono_ttl(self.ttl), progress, now)?;
+        self.commit(Change::new(ticket.merchant, now).held(next.clone(), fence)).await?;
+        // The database decides who holds the ticket. A message that the queue delivers again is
+        // put back by whoever gets it.
+        if let Err(SettleError::Backend(error)) = self.queue.extend(receipt, self.ttl).await {
+            tracing::warn!(ticket = %ticket.id, %error, "queue did not extend the lease");
+        }
+        Ok(next)
+    }
+
+    /// Commits an effect together with the end of its ticket, then acknowledges the message.
+    pub async fn complete(
+        &self,
+        ticket: &Ticket,
+        fence: &Fence,
+        receipt: &Receipt,
+        effect: Change,
+    ) -> Result<(), CommitError> {
+        let done = ticket.complete(fence, effect.at).map_err(|_| lost(ticket))?;
+        let change = effect.traced(ticket.trace.clone()).held(done, fence);
+        self.database.commit(change).await?;
+        self.acknowledge(receipt).await;
+        Ok(())
+    }
+
+    /// Commits a failed attempt: queued again after a pause, or dead, with `aftermath` committed
+    /// in that case. The outcome is committed before the message is acknowledged, so that a
+    /// dead letter cannot be lost.
+    pub async fn fail(
+        &self,
+        leased: &Leased,
+        problem: Problem,
+        hopeless: bool,
+        policy: &RetryPolicy,
+    ) -> Result<Ticket, Problem> {
+        let now = self.clock.now();
+        let next = self.after_failure(&leased.ticket, &leased.fence, problem, hopeless, policy)?;
+        let change = Change::new(next.merchant, now).held(next.clone(), &leased.fence);
+        self.commit(change).await?;
+        self.acknowledge(&leased.receipt).await;
+        Ok(next)
+    }
+
+    /// What a failed attempt makes of a ticket; nothing is committed.
+    pub fn after_failure(
+        &self,
+        ticket: &Ticket,
+        fence: &Fence,
+        problem: Problem,
+        hopeless: bool,
+        policy: &RetryPolicy,
+    ) -> Result<Ticket, Problem> {
+        let jitter = printmill_backend::fresh::jitter();
+        ticket.fail(fence, problem, hopeless, policy, jitter, self.clock.now())
+    }
+
+    /// Commits what a holder decided, then acknowledges the message.
+    pub async fn settle(&self, change: Change, receipt: &Receipt) -> Result<(), CommitError> {
+        self.database.commit(change).await?;
+        self.acknowledge(receipt).await;
+        Ok(())
+    }
+
+    /// Hands a ticket back unharmed.
+    pub async fn release(
+        &self,
+        ticket: &Ticket,
+        fence: &Fence,
+        receipt: &Receipt,
+    ) -> Result<(), Problem> {
+        let now = self.clock.now();
+        let next = ticket.release(fence, now)?;
+        self.commit(Change::new(ticket.merchant, now).held(next, fence)).await?;
+        // The relay sends it again; this message has done its work.
+        self.acknowledge(receipt).await;
+        Ok(())
+    }
+
+    /// The present ticket of a fence, for holders outside who keep only the proof.
+    pub async fn held(&self, fence: &Fence) -> Result<Ticket, Problem> {
+        let found = self.database.tickets(&[fence.ticket]).await?;
+        let ticket = found.into_iter().next();
+        let ticket = ticket.ok_or_else(|| Problem::not_found("ticket", fence.ticket))?;
+        ticket.check(fence)?;
+        Ok(ticket)
+    }
+
+    async fn acknowledge(&self, receipt: &Receipt) {
+        // A message that cannot be acknowledged is delivered again, and then found to be settled.
+        if let Err(error) = self.queue.ack(receipt).await {
+            tracing::debug!(lane = %receipt.lane, %error, "message was not acknowledged");
+        }
+    }
+
+    async fn commit(&self, change: Change) -> Result<(), Problem> {
+        self.database.commit(change).await.map_err(|error| match error {
+            CommitError::FenceLost { id } => fence_lost(&id),
+            CommitError::Backend(error) => error.into(),
+            CommitError::Stale { .. } | CommitError::Answered(_) => Problem::new(
+                Code::Conflict,
+                "the ticket changed meanwhile",
+                "try again in a moment",
+            ),
+        })
+    }
+}
+
+fn lost(ticket: &Ticket) -> CommitError {
+    CommitError::FenceLost { id: ticket.id.to_string() }
+}
+
+fn chrono_ttl(ttl: Duration) -> chrono::TimeDelta {
+    chrono::TimeDelta::from_std(ttl).unwrap_or(chrono::TimeDelta::MAX)
+}

@@ -1,0 +1,20 @@
+//! What turns committed tickets into committed effects: commands, leases, workers, and the three
+//! services of a dispatcher (relay, sequencer, reconciler).
+//!
+//! Nothing here knows what is printed. Capabilities bring [`handler::Handler`]s.
+
+pub mod command;
+pub mod handler;
+pub mod lease;
+pub mod metrics;
+pub mod reconciler;
+pub mod relay;
+pub mod sequencer;
+pub mod worker;
+
+use std::time::Duration;
+
+/// How long a lease lasts unless it is extended.
+pub const LEASE: Duration = Duration::from_secs(10);
+/// How often a holder extends its lease.
+pub const HEARTBEAT: Duration = Duration::from_secs(3);

@@ -1,0 +1,325 @@
+//! Workers: lease, heartbeat, perform, decide, commit. As many at once as each lane allows.
+
+use crate::HEARTBEAT;
+use crate::handler::{Failure, Handler, Handlers, Work};
+use crate::lease::{Leased, Leases};
+use crate::metrics::Metrics;
+use printmill_backend::{Change, CommitError};
+use printmill_domain::lane::Lane;
+use printmill_domain::problem::{Code, Problem};
+use printmill_domain::ticket::{Ticket, TicketState};
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::Semaphore;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+use tracing::Instrument;
+
+/// How long a lease call waits for work before it asks again.
+const LEASE_WAIT: Duration = Duration::from_secs(20);
+/// How long to wait after the queue or database failed.
+const PAUSE_AFTER_ERROR: Duration = Duration::from_millis(500);
+/// How often a decision is taken again because something changed before its commit.
+const DECISIONS_MAX: u32 = 16;
+
+/// A lane and how many of its tickets may be in work at once.
+#[derive(Debug, Clone)]
+pub struct ServedLane {
+    /// The lane.
+    pub lane: Lane,
+    /// How many at once; at least 1.
+    pub concurrency: usize,
+}
+
+/// How a worker works.
+#[derive(Debug, Clone)]
+pub struct WorkerOptions {
+    /// Who holds the leases, for people who look at a ticket.
+    pub holder: String,
+    /// What it serves.
+    pub lanes: Vec<ServedLane>,
+    /// How long running work may go on after the shutdown; then it is handed back.
+    pub drain: Duration,
+}
+
+/// Serves lanes with handlers.
+#[derive(Clone)]
+pub struct Worker {
+    leases: Leases,
+    handlers: Handlers,
+    metrics: Metrics,
+    options: Arc<WorkerOptions>,
+}
+
+impl Worker {
+    /// A worker that serves lanes with handlers.
+    pub fn new(
+        leases: Leases,
+        handlers: Handlers,
+        metrics: Metrics,
+        options: WorkerOptions,
+    ) -> Self {
+        Self { leases, handlers, metrics, options: Arc::new(options) }
+    }
+
+    /// Works until `shutdown`, then lets running work finish within the drain time and hands the
+    /// rest back.
+    pub async fn run(self, shutdown: impl Future<Output = ()>) {
+        let leaving = CancellationToken::new();
+        let cancel_work = CancellationToken::new();
+        let mut lanes = JoinSet::new();
+        for served in self.options.lanes.clone() {
+            let worker = self.clone();
+            lanes.spawn(worker.serve(served, leaving.clone(), cancel_work.clone()));
+        }
+        shutdown.await;
+        leaving.cancel();
+        let drained = async { while lanes.join_next().await.is_some() {} };
+        tokio::pin!(drained);
+        if tokio::time::timeout(self.options.drain, &mut drained).await.is_err() {
+            cancel_work.cancel();
+            drained.await;
+        }
+    }
+
+    async fn serve(
+        self,
+        served: ServedLane,
+        leaving: CancellationToken,
+        cancel_work: CancellationToken,
+    ) {
+        let slots = Arc::new(Semaphore::new(served.concurrency.max(1)));
+        let mut running = JoinSet::new();
+        loop {
+            let first = tokio::select! {
+                slot = slots.clone().acquire_owned() => slot,
+                () = leaving.cancelled() => break,
+            };
+            let Ok(first) = first else { break };
+            let more = slots.available_permits().min(31);
+            let count = u16::try_from(more + 1).unwrap_or(1);
+            let lease = self.leases.lease(&served.lane, count, LEASE_WAIT, &self.options.holder);
+            let leased = tokio::select! {
+                leased = lease => leased,
+                () = leaving.cancelled() => break,
+            };
+            while running.try_join_next().is_some() {}
+            let leased = match leased {
+                Ok(leased) => leased,
+                Err(error) => {
+                    tracing::warn!(lane = %served.lane, error = %error.chain(), "could not lease");
+                    tokio::select! {
+                        () = tokio::time::sleep(PAUSE_AFTER_ERROR) => continue,
+                        () = leaving.cancelled() => break,
+                    }
+                }
+            };
+            let mut first = Some(first);
+            for one in leased {
+                let slot = match first.take() {
+                    Some(slot) => slot,
+                    None => match slots.clone().acquire_owned().await {
+                        Ok(slot) => slot,
+                        Err(_) => break,
+                    },
+                };
+                let (worker, cancelled) = (self.clone(), cancel_work.child_token());
+                running.spawn(async move {
+                    worker.work(one, cancelled).await;
+                    drop(slot);
+                });
+            }
+        }
+        while running.join_next().await.is_some() {}
+    }
+
+    async fn work(&self, leased: Leased, cancelled: CancellationToken) {
+        let ticket = &leased.ticket;
+        let span = tracing::info_span!(
+            "ticket",
+            id = %ticket.id,
+            kind = %ticket.kind,
+            attempt = ticket.attempt,
+            merchant = %ticket.merchant,
+            traceparent = ticket.trace.as_deref().unwrap_or_default(),
+        );
+        let kind = ticket.kind.clone();
+        self.metrics.claimed.with_label_values(&[kind.as_str()]).inc();
+        let waited = (self.leases.now() - ticket.due_at).to_std().unwrap_or_default();
+        self.metrics.wait_seconds.with_label_values(&[kind.as_str()]).observe(waited.as_secs_f64());
+        self.metrics.in_work.inc();
+        let timer = self.metrics.work_seconds.with_label_values(&[kind.as_str()]).start_timer();
+        let outcome = self.attempt(leased, cancelled).instrument(span.clone()).await;
+        timer.observe_duration();
+        self.metrics.in_work.dec();
+        self.metrics.settled.with_label_values(&[kind.as_str(), outcome]).inc();
+        span.in_scope(|| tracing::info!(outcome, "ticket settled"));
+    }
+
+    /// One attempt, with a heartbeat beside it; what came of it.
+    async fn attempt(&self, leased: Leased, cancelled: CancellationToken) -> &'static str {
+        let Some(handler) = self.handlers.get(&leased.ticket.kind).cloned() else {
+            tracing::error!("no handler for this kind of ticket");
+            let _ = self.leases.release(&leased.ticket, &leased.fence, &leased.receipt).await;
+            return "released";
+        };
+        let work = Work::new(leased.ticket.clone(), cancelled.clone());
+        tracing::info!("ticket started");
+        let finished = CancellationToken::new();
+        let heart = self.clone().heartbeat(leased.clone(), work.clone(), finished.clone());
+        let mut heart = tokio::spawn(heart.in_current_span());
+        // The handler runs as a task of its own, so that a panic in it is a failed attempt.
+        let task = {
+            let (handler, work) = (handler.clone(), work.clone());
+            let perform = async move { handler.perform(&work).await };
+            AbortOnDrop(tokio::spawn(perform.in_current_span()))
+        };
+        let performed = tokio::select! {
+            performed = task => Some(performed),
+            _ = &mut heart => {
+                cancelled.cancel();
+                return "lost";
+            }
+            () = cancelled.cancelled() => None,
+        };
+        // A heartbeat under way is waited for, so that the ticket is settled as it is stored.
+        finished.cancel();
+        let Ok(Some(ticket)) = heart.await else { return "lost" };
+        let settled = match performed {
+            Some(Ok(value)) => self.commit(&handler, &work, &leased, &ticket, &value).await,
+            Some(Err(failure)) => Err(failure),
+            None => {
+                let _ = self.leases.release(&ticket, &leased.fence, &leased.receipt).await;
+                return "released";
+            }
+        };
+        match settled {
+            Ok(outcome) => outcome,
+            Err(failure) => self.fail(&handler, &work, &leased, ticket, failure).await,
+        }
+    }
+
+    /// Extends the lease until the work is finished, and gives the ticket as it is then; nothing
+    /// when the lease was lost.
+    async fn heartbeat(
+        self,
+        leased: Leased,
+        work: Work,
+        finished: CancellationToken,
+    ) -> Option<Ticket> {
+        let Leased { mut ticket, fence, receipt } = leased;
+        loop {
+            tokio::select! {
+                () = finished.cancelled() => return Some(ticket),
+                () = tokio::time::sleep(HEARTBEAT.min(self.leases.ttl() / 3)) => {}
+            }
+            match self.leases.extend(&ticket, &fence, &receipt, work.progress()).await {
+                Ok(extended) => ticket = extended,
+                Err(problem) if problem.code == Code::LeaseLost => {
+                    tracing::warn!("lease lost");
+                    return None;
+                }
+                Err(problem) => tracing::warn!(%problem, "heartbeat failed"),
+            }
+        }
+    }
+
+    /// Decides and commits the effect together with the end of the ticket.
+    async fn commit(
+        &self,
+        handler: &Arc<dyn Handler>,
+        work: &Work,
+        leased: &Leased,
+        ticket: &Ticket,
+        performed: &serde_json::Value,
+    ) -> Result<&'static str, Failure> {
+        for _ in 0..DECISIONS_MAX {
+            let effect = handler.decide(work, performed, self.leases.now()).await?;
+            let Leased { fence, receipt, .. } = leased;
+            match self.leases.complete(ticket, fence, receipt, effect).await {
+                Ok(()) => return Ok("done"),
+                Err(CommitError::Stale { .. }) => {}
+                Err(CommitError::FenceLost { .. }) => return Ok("lost"),
+                Err(CommitError::Answered(_)) => return Ok("lost"),
+                Err(CommitError::Backend(error)) => return Err(error.into()),
+            }
+        }
+        Err(Failure::passing(Problem::new(
+            Code::Conflict,
+            "what it works on is being changed by others all the time",
+            "nothing needs to be done; it is tried again",
+        )))
+    }
+
+    async fn fail(
+        &self,
+        handler: &Arc<dyn Handler>,
+        work: &Work,
+        leased: &Leased,
+        ticket: Ticket,
+        failure: Failure,
+    ) -> &'static str {
+        let Failure { problem, hopeless } = failure;
+        tracing::warn!(%problem, code = %problem.code, hopeless, "attempt failed");
+        for _ in 0..DECISIONS_MAX {
+            let next = self.leases.after_failure(
+                &ticket,
+                &leased.fence,
+                problem.clone(),
+                hopeless,
+                &handler.retry(),
+            );
+            let Ok(next) = next else { return "lost" };
+            let dead = next.state == TicketState::Dead;
+            let now = self.leases.now();
+            let aftermath = if dead {
+                handler.give_up(work, &problem, now).await
+            } else {
+                Ok(Change::new(ticket.merchant, now))
+            };
+            let Ok(aftermath) = aftermath else { return "lost" };
+            let change = aftermath.traced(ticket.trace.clone()).held(next, &leased.fence);
+            match self.leases.settle(change, &leased.receipt).await {
+                Ok(()) if dead => return "dead",
+                Ok(()) => return "retried",
+                Err(CommitError::Stale { .. }) => {}
+                Err(error) => {
+                    // The lease runs out and another attempt follows.
+                    tracing::warn!(%error, "failure could not be recorded");
+                    return "lost";
+                }
+            }
+        }
+        "lost"
+    }
+}
+
+/// A task that ends with whoever waits for it, and whose panic is a failure.
+struct AbortOnDrop(tokio::task::JoinHandle<Result<serde_json::Value, Failure>>);
+
+impl Future for AbortOnDrop {
+    type Output = Result<serde_json::Value, Failure>;
+
+    fn poll(
+        mut self: std::pin::Pin<&mut Self>,
+        context: &mut std::task::Context<'_>,
+    ) -> std::task::Poll<Self::Output> {
+        std::pin::Pin::new(&mut self.0).poll(context).map(|joined| {
+            joined.unwrap_or_else(|error| {
+                tracing::error!(%error, "handler panicked");
+                Err(Failure::passing(Problem::new(
+                    Code::Internal,
+                    "the work broke off by a fault of the program",
+                    "report this with the ticket's id; it is tried again a few times",
+                )))
+            })
+        })
+    }
+}
+
+impl Drop for AbortOnDrop {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
