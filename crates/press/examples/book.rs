@@ -1,4 +1,4 @@
-//! Renders a book of specimens to a file, and says what it took: `book <pages> <output.pdf>`.
+//! Renders a book of specimens to a file, and says what it took: `book <pages> <output.pdf> [pictures]`.
 
 use std::io::BufWriter;
 use std::ops::ControlFlow;
@@ -13,8 +13,9 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut arguments = std::env::args().skip(1);
     let pages: usize = arguments.next().map_or(Ok(8), |count| count.parse())?;
     let path = arguments.next().unwrap_or_else(|| "book.pdf".to_owned());
+    let count: u64 = arguments.next().map_or(Ok(pages as u64), |count| count.parse())?;
     let size = TrimSize::new(297_000, 210_000, 3_000);
-    let pictures: Vec<Picture> = (0..pages as u64 + pages as u64 / 2)
+    let pictures: Vec<Picture> = (0..count)
         .map(|seed| {
             photograph(seed).map(|made| Picture {
                 key: seed.to_string(),

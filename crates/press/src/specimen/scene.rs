@@ -130,24 +130,22 @@ impl<'a> Outline<'a> {
     fn new(ridge: &'a Ridge, seed: u64, canvas: &Canvas) -> Self {
         let height = canvas.height as f32;
         let offset = (seed & 0xFFFF) as f32;
+        let stretch = 70.0 + 80.0 * (ridge.jagged * 3.0).min(1.0);
+        let wide = |x: f32| at(x * stretch + offset, offset * 0.37) * 1.5;
         let line = |x: f32| {
-            let wide = at(x * 34.0 + offset, offset * 0.37);
-            let rough = at(x * 190.0 + offset, offset * 0.61) * 0.32
-                + at(x * 800.0 + offset, offset * 0.83) * 0.1;
+            let rough = at(x * 620.0 + offset, offset * 0.61) * 0.34
+                + at(x * 2600.0 + offset, offset * 0.83) * 0.1;
             // Sharp crests where the noise changes sign.
-            let crest = (0.35 - at(x * 62.0 + offset, offset * 0.17).abs()) * 1.3;
-            let smooth = wide * 1.5;
-            ridge.line
-                - ridge.swing
-                    * (smooth * (1.0 - 0.5 * ridge.jagged) + ridge.jagged * (crest + rough))
+            let crest = (0.35 - at(x * 210.0 + offset, offset * 0.17).abs()) * 1.3;
+            let jagged = ridge.jagged;
+            ridge.line - ridge.swing * (wide(x) * (1.0 - 0.5 * jagged) + jagged * (crest + rough))
         };
         let bare: Vec<f32> = (0..canvas.width).map(|x| line(x as f32 / height) * height).collect();
-        let reach = (canvas.height / 60).max(2);
         let lights = (0..canvas.width)
             .map(|x| {
-                let (left, right) = (x.saturating_sub(reach), (x + reach).min(canvas.width - 1));
-                let slope = (bare[right] - bare[left]) / (right - left).max(1) as f32;
-                (slope * 46.0).clamp(-34.0, 34.0) as i32
+                let x = x as f32 / height;
+                let slope = (wide(x - 0.03) - wide(x + 0.03)) / 0.06 * ridge.swing;
+                (slope * 44.0).clamp(-20.0, 20.0) as i32
             })
             .collect();
         let snow = (0..canvas.width)
@@ -189,7 +187,7 @@ impl<'a> Outline<'a> {
             let coarse = i32::from(coarse[(x * cells / 768 + self.offset) & (SIDE - 1)]) - 128;
             let fine = i32::from(fine[(x * cells * 5 / 512) & (SIDE - 1)]) - 128;
             let surface = (coarse + fine) * grain / 128;
-            let fade = 256 - (depth >> 10).min(160);
+            let fade = 256 - (depth / 128 * 1500 / height as i32).min(256);
             let shade = surface + self.lights[x] * fade / 256;
             let base =
                 if snowy && (y as i32) + fine / 6 < self.snow[x] { [238, 243, 250] } else { tint };
@@ -242,26 +240,30 @@ fn paint_water(scene: &Scene, water: &Water, seed: u64, canvas: &mut Canvas, lin
     let offset = hash(seed ^ 77) as usize & (SIDE - 1);
     let light_x = scene.light.place.0 * width as f32;
     let tint = water.tint.map(|channel| channel as i32);
+    let cells = (256 * 1500 / height.max(1)).max(1);
     for y in line..height {
         let depth = (y - line) as f32 / (height - line).max(1) as f32;
         let above = line.saturating_sub(1 + (y - line) * 9 / 10);
         // Waves look larger the nearer they are.
-        let cells = 256.0 * 1500.0 / height as f32 * (1.6 - 1.15 * depth.sqrt());
-        let rows = (y - line) as f32 * 1500.0 / height as f32;
-        let wave_row = ((rows * (5.0 - 3.6 * depth.sqrt())) as usize + offset) & (SIDE - 1);
-        let waves = &texture[wave_row * SIDE..(wave_row + 1) * SIDE];
+        let rows = 900.0 * depth.powf(0.62);
+        let row_of = |scale: f32| {
+            let row = ((rows * scale) as usize + offset) & (SIDE - 1);
+            &texture[row * SIDE..(row + 1) * SIDE]
+        };
+        let (waves, ripples) = (row_of(1.0), row_of(5.3));
         let bend = water.waves * (2.0 + 16.0 * depth) * height as f32 / 1500.0;
         let mirror = (256.0 * water.mirror * (1.0 - 0.45 * depth)) as i32;
         let (source, row) = canvas.mirrored_rows(above, y);
         let reach = width as f32 * (0.03 + 0.12 * depth);
         for (x, pixel) in row.chunks_exact_mut(3).enumerate() {
-            let wave = i32::from(waves[(x * cells as usize / 700 + offset) & (SIDE - 1)]) - 128;
+            let wave = i32::from(waves[(x * cells / 640 + offset) & (SIDE - 1)]) - 128;
+            let ripple = i32::from(ripples[(x * cells / 96) & (SIDE - 1)]) - 128;
             let shift = (wave as f32 * bend / 64.0) as isize;
             let from = (x as isize + shift).clamp(0, width as isize - 1) as usize * 3;
-            let relief = (wave as f32 * water.waves * 0.22) as i32;
+            let relief = ((wave + ripple) as f32 * water.waves * 0.16) as i32;
             let aside = ((x as f32 - light_x) / reach).abs();
             let path = (1.0 - aside).max(0.0);
-            let sparkle = ((wave as f32 - 14.0).max(0.0) * path * 5.0 * water.waves) as i32;
+            let sparkle = (((wave + ripple) as f32 - 38.0).max(0.0) * path * 3.0) as i32;
             for channel in 0..3 {
                 let mirrored = i32::from(source[from + channel]);
                 let mixed = tint[channel] + (mirrored - tint[channel]) * mirror / 256;

@@ -73,7 +73,7 @@ pub(super) fn scene(seed: u64) -> Scene {
     let mut scene = match seed % 8 {
         0 => sunset_at_sea(),
         1 => misty_mountains(),
-        2 => waterfall_green_hills(),
+        2 => green_hills(),
         3 => dunes(),
         4 => moonlit_lake(),
         5 => autumn_lake(),
@@ -141,7 +141,7 @@ fn misty_mountains() -> Scene {
     }
 }
 
-fn waterfall_green_hills() -> Scene {
+fn green_hills() -> Scene {
     let mut ridges = vec![
         ridge(0.50, 0.07, 0.35, ([128.0, 160.0, 172.0], [156.0, 184.0, 178.0])),
         ridge(0.58, 0.07, 0.25, ([98.0, 148.0, 88.0], [132.0, 172.0, 96.0])),
