@@ -1,0 +1,155 @@
+//! The inspection: is an uploaded file really a picture, and a whole one?
+
+use async_trait::async_trait;
+use printmill_backend::database::Scope;
+use printmill_backend::{Blobs, Change, Database, DatabaseExt};
+use printmill_domain::Timestamp;
+use printmill_domain::asset::{Asset, AssetCommand, BlobRef, INSPECT, Picture};
+use printmill_domain::ids::AssetId;
+use printmill_domain::problem::{Code, Problem};
+use printmill_engine::handler::{Failure, Handler, Work};
+use printmill_press::{InspectError, Inspection, Limits};
+use serde_json::{Value, json};
+use std::io::Cursor;
+use std::sync::Arc;
+use tokio::sync::Semaphore;
+
+/// Inspects uploaded files. One at a time in a process, so that memory stays within its bounds
+/// whatever strangers upload.
+pub struct Inspect {
+    database: Arc<dyn Database>,
+    blobs: Blobs,
+    turn: Arc<Semaphore>,
+}
+
+impl Inspect {
+    /// Inspects files of a store; verdicts go to a database.
+    pub fn new(database: Arc<dyn Database>, blobs: Blobs) -> Self {
+        Self { database, blobs, turn: Arc::new(Semaphore::new(1)) }
+    }
+
+    async fn asset(
+        &self,
+        work: &Work,
+    ) -> Result<printmill_domain::aggregate::Versioned<Asset>, Failure> {
+        let id: AssetId = work.id("asset")?;
+        let scope = Scope::Merchant(work.ticket.merchant);
+        let found = self.database.find::<Asset>(scope, &id.to_string()).await?;
+        found.ok_or_else(|| Failure::hopeless(Problem::not_found("asset", id)))
+    }
+}
+
+#[async_trait]
+impl Handler for Inspect {
+    fn kind(&self) -> &'static str {
+        INSPECT
+    }
+
+    async fn perform(&self, work: &Work) -> Result<Value, Failure> {
+        let asset = self.asset(work).await?;
+        let Some(blob) = asset.blob.clone() else {
+            let message = format!("{} has no file", asset.id);
+            return Err(Failure::hopeless(Problem::invalid_state(message, "upload the file")));
+        };
+        let turn = self.turn.clone().acquire_owned().await;
+        let bytes = match self.blobs.read(work.ticket.merchant, &blob).await {
+            Ok(bytes) => bytes,
+            Err(error) => return Err(error.into()),
+        };
+        let looked = tokio::task::spawn_blocking(move || {
+            let verdict = printmill_press::inspect(&mut Cursor::new(bytes), &Limits::default());
+            drop(turn);
+            verdict
+        });
+        let verdict = looked.await.unwrap_or_else(|error| {
+            tracing::error!(%error, "inspection broke off");
+            Err(InspectError::NotAnImage)
+        });
+        match verdict {
+            Ok(found) => Ok(json!({ "picture": picture(&found) })),
+            Err(error) if error.is_retryable() => Err(Failure::passing(Problem::new(
+                Code::Unavailable,
+                "the file could not be read",
+                "nothing needs to be done; it is tried again",
+            ))),
+            Err(error) => Ok(json!({ "problem": rejection(&error, &blob) })),
+        }
+    }
+
+    async fn decide(
+        &self,
+        work: &Work,
+        performed: &Value,
+        now: Timestamp,
+    ) -> Result<Change, Failure> {
+        let before = self.asset(work).await?;
+        let command = verdict(performed);
+        let decided = before.decide(command, now)?;
+        Ok(Change::new(work.ticket.merchant, now).update(&before, decided))
+    }
+
+    async fn give_up(
+        &self,
+        work: &Work,
+        problem: &Problem,
+        now: Timestamp,
+    ) -> Result<Change, Problem> {
+        let before = self.asset(work).await.map_err(|failure| failure.problem)?;
+        let decided = before.decide(AssetCommand::Reject(problem.clone()), now)?;
+        Ok(Change::new(work.ticket.merchant, now).update(&before, decided))
+    }
+}
+
+fn verdict(performed: &Value) -> AssetCommand {
+    if let Ok(picture) = serde_json::from_value(performed["picture"].clone()) {
+        return AssetCommand::Accept(picture);
+    }
+    let problem = serde_json::from_value(performed["problem"].clone());
+    AssetCommand::Reject(problem.unwrap_or_else(|_| {
+        Problem::new(Code::Internal, "the file could not be inspected", "upload it again")
+    }))
+}
+
+fn picture(found: &Inspection) -> Picture {
+    let (width, height) = found.seen();
+    Picture {
+        media_type: found.media_type().to_owned(),
+        width,
+        height,
+        orientation: found.orientation.exif(),
+        has_icc_profile: found.has_icc,
+        captured_at: found.captured_at.map(|at| at.format("%Y-%m-%dT%H:%M:%S").to_string()),
+    }
+}
+
+/// What the merchant reads about a file that is not usable.
+fn rejection(error: &InspectError, blob: &BlobRef) -> Problem {
+    let again = "upload the file again, or export it anew from where it came from";
+    let (code, message, advice) = match error {
+        InspectError::NotAnImage => (
+            Code::AssetNotAnImage,
+            "the file is no picture that can be printed".to_owned(),
+            "upload a JPEG or PNG file",
+        ),
+        InspectError::Truncated { format, .. } => (
+            Code::AssetTruncated,
+            format!("the {format} file ends too early, after {} bytes", blob.size),
+            again,
+        ),
+        InspectError::TooManyPixels { width, height, max_pixels } => (
+            Code::AssetTooManyPixels,
+            format!("the picture has {width} × {height} pixels, more than {max_pixels}"),
+            "upload a smaller version; 60 megapixels are plenty for any page",
+        ),
+        InspectError::Damaged { format, what } => {
+            (Code::AssetDamaged, format!("the {format} file is damaged: {what}"), again)
+        }
+        InspectError::Unsupported { what } => (
+            Code::AssetUnsupported,
+            format!("this kind of picture cannot be printed: {what}"),
+            "save it as an ordinary 8-bit JPEG or PNG",
+        ),
+        _ => (Code::AssetDamaged, "the file cannot be used".to_owned(), again),
+    };
+    Problem::new(code, message, advice)
+}

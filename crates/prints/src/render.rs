@@ -1,0 +1,205 @@
+//! The rendering: turns an ordered revision into a print-ready file, and hands it to the facility.
+
+use crate::book;
+use async_trait::async_trait;
+use printmill_backend::database::Scope;
+use printmill_backend::{Blobs, Change, Database, DatabaseExt};
+use printmill_domain::Timestamp;
+use printmill_domain::aggregate::{Aggregate, Versioned};
+use printmill_domain::asset::BlobRef;
+use printmill_domain::catalogue::product;
+use printmill_domain::ids::{ItemId, MerchantId, OrderId, PrintJobId};
+use printmill_domain::order::Order;
+use printmill_domain::order_command::{OrderCommand, RENDER};
+use printmill_domain::print::{Print, Revision};
+use printmill_domain::print_job::{PrintJob, PrintJobCommand};
+use printmill_domain::problem::{Code, Problem};
+use printmill_engine::handler::{Failure, Handler, Work};
+use printmill_press::photobook::{Book, RenderError, Rendered};
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{BufWriter, Seek, Write};
+use std::ops::ControlFlow;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+/// The largest print-ready file, in bytes.
+const FILE_BYTES_MAX: u64 = 8 * 1024 * 1024 * 1024;
+
+/// Renders print-ready files.
+pub struct Render {
+    database: Arc<dyn Database>,
+    blobs: Blobs,
+    spool: PathBuf,
+}
+
+impl Render {
+    /// Renders with pictures of a store. `spool` is a directory for files that are being made.
+    pub fn new(database: Arc<dyn Database>, blobs: Blobs, spool: PathBuf) -> Self {
+        Self { database, blobs, spool }
+    }
+
+    async fn find<A: Aggregate>(&self, work: &Work, id: &str) -> Result<Versioned<A>, Failure> {
+        let scope = Scope::Merchant(work.ticket.merchant);
+        let found = self.database.find::<A>(scope, id).await?;
+        found.ok_or_else(|| Failure::hopeless(Problem::not_found(A::KIND.name(), id)))
+    }
+
+    async fn order(&self, work: &Work) -> Result<Versioned<Order>, Failure> {
+        let id: OrderId = work.id("order")?;
+        self.find(work, &id.to_string()).await
+    }
+
+    /// The book of the ordered revision, and where its pictures are.
+    async fn book(&self, work: &Work) -> Result<(Book, BTreeMap<String, BlobRef>), Failure> {
+        let item: ItemId = work.id("item")?;
+        let order = self.order(work).await?;
+        let line = order.item(item)?.line.clone();
+        let print: Versioned<Print> = self.find(work, &line.print.to_string()).await?;
+        let revision: &Revision = print.revision(Some(line.revision))?;
+        let sources = revision.sources.values();
+        let blobs = sources.map(|source| (source.blob.sha256.clone(), source.blob.clone()));
+        Ok((book::book(print.id, revision, product(&revision.sku)?), blobs.collect()))
+    }
+}
+
+#[async_trait]
+impl Handler for Render {
+    fn kind(&self) -> &'static str {
+        RENDER
+    }
+
+    async fn perform(&self, work: &Work) -> Result<Value, Failure> {
+        let (book, pictures) = self.book(work).await?;
+        let press = Press {
+            blobs: self.blobs.clone(),
+            merchant: work.ticket.merchant,
+            pictures,
+            runtime: tokio::runtime::Handle::current(),
+        };
+        let (spool, reporter) = (self.spool.clone(), work.clone());
+        let pressed = tokio::task::spawn_blocking(move || press.run(&book, &spool, &reporter));
+        let (file, rendered) = pressed.await.map_err(|error| {
+            tracing::error!(%error, "rendering broke off");
+            Failure::passing(failed("the press broke off by a fault of the program"))
+        })??;
+        let reader = tokio::fs::File::from_std(file);
+        let stream = tokio_util::io::ReaderStream::with_capacity(reader, 256 * 1024);
+        let blob = self.blobs.put_stream(work.ticket.merchant, stream, FILE_BYTES_MAX).await?;
+        tracing::info!(
+            pages = rendered.pages,
+            bytes = rendered.bytes,
+            passed_through = rendered.passed_through,
+            sha256 = %blob.sha256,
+            "file rendered"
+        );
+        Ok(json!(blob))
+    }
+
+    async fn decide(
+        &self,
+        work: &Work,
+        performed: &Value,
+        now: Timestamp,
+    ) -> Result<Change, Failure> {
+        let (item, job): (ItemId, PrintJobId) = (work.id("item")?, work.id("job")?);
+        let file: BlobRef = serde_json::from_value(performed.clone())
+            .map_err(|_| Failure::passing(failed("the rendered file has no name")))?;
+        let order = self.order(work).await?;
+        let job: Versioned<PrintJob> = self.find(work, &job.to_string()).await?;
+        let ordered = order.decide(OrderCommand::RecordFile { item, file: file.clone() }, now)?;
+        let attached = job.decide(PrintJobCommand::Attach(file), now)?;
+        Ok(Change::new(work.ticket.merchant, now).update(&order, ordered).update(&job, attached))
+    }
+
+    async fn give_up(
+        &self,
+        work: &Work,
+        problem: &Problem,
+        now: Timestamp,
+    ) -> Result<Change, Problem> {
+        let item: ItemId = work.id("item").map_err(|failure| failure.problem)?;
+        let order = self.order(work).await.map_err(|failure| failure.problem)?;
+        let command = OrderCommand::RaiseIssue { item, problem: problem.clone() };
+        let raised = order.decide(command, now)?;
+        Ok(Change::new(work.ticket.merchant, now).update(&order, raised))
+    }
+}
+
+/// The synchronous part: one book, one file.
+struct Press {
+    blobs: Blobs,
+    merchant: MerchantId,
+    pictures: BTreeMap<String, BlobRef>,
+    runtime: tokio::runtime::Handle,
+}
+
+impl Press {
+    fn run(
+        &self,
+        book: &Book,
+        spool: &std::path::Path,
+        work: &Work,
+    ) -> Result<(File, Rendered), Failure> {
+        let file = tempfile::tempfile_in(spool).map_err(|error| unwritable(&error))?;
+        let mut out = BufWriter::with_capacity(256 * 1024, file);
+        let mut sources = |key: &str| self.open(key);
+        let rendered =
+            printmill_press::render(book, &mut sources, &mut out, &mut |progress| {
+                let thousandths = progress.page * 1000 / progress.pages.max(1);
+                work.report(u16::try_from(thousandths).unwrap_or(1000));
+                if work.is_cancelled() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+            });
+        let rendered = rendered.map_err(failure)?;
+        out.flush().map_err(|error| unwritable(&error))?;
+        let mut file = out.into_inner().map_err(|error| unwritable(error.error()))?;
+        file.rewind().map_err(|error| unwritable(&error))?;
+        Ok((file, rendered))
+    }
+
+    fn open(&self, key: &str) -> std::io::Result<Vec<u8>> {
+        let blob = self.pictures.get(key).ok_or(std::io::ErrorKind::NotFound)?;
+        let read = self.blobs.read(self.merchant, blob);
+        self.runtime.block_on(read).map(Into::into).map_err(std::io::Error::other)
+    }
+}
+
+fn failure(error: RenderError) -> Failure {
+    let retryable = error.is_retryable() || matches!(error, RenderError::Cancelled { .. });
+    tracing::warn!(error = &error as &dyn std::error::Error, code = error.code(), "render failed");
+    match error {
+        RenderError::Write(error) => unwritable(&error),
+        error if retryable => Failure::passing(failed(&error.to_string())),
+        error => Failure::hopeless(failed(&error.to_string())),
+    }
+}
+
+fn failed(message: &str) -> Problem {
+    Problem::new(
+        Code::RenderFailed,
+        format!("the print-ready file could not be made: {message}"),
+        "look at the pictures of the design; revise it and order again if one is damaged",
+    )
+}
+
+fn unwritable(error: &std::io::Error) -> Failure {
+    tracing::warn!(%error, "spool cannot be written to");
+    let full = matches!(
+        error.kind(),
+        std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded
+    );
+    Failure::passing(if full {
+        Problem::new(
+            Code::StorageFull,
+            "there is no space left to make the file",
+            "free space in the data directory; it is tried again",
+        )
+    } else {
+        Problem::new(
+            Code::StorageReadOnly,
+            "the file that is being made cannot be written",
+            "make the data directory writable for the node's user; it is tried again",
+        )
+    })
+}
