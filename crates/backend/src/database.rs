@@ -98,7 +98,9 @@ pub struct LaneCount {
 /// - **Versions.** A record is written only if the stored version is the expected one, and a new
 ///   one only if there is none; otherwise the answer is `Stale`.
 /// - **Fences.** A ticket is written only if its guard holds; otherwise the answer is
-///   `FenceLost`.
+///   `FenceLost`. A ticket that its holder writes (`Held`) gets the version after the stored one,
+///   whatever its own says: its holder may have read it before a heartbeat. A change that is
+///   stale as well answers `Stale`.
 /// - **Requests.** A change with a request whose id the merchant used before is not applied; the
 ///   answer is `Answered` with what was stored, whatever else is wrong with the change.
 /// - **Events.** `(stream, sequence)` is unique, otherwise the answer is `Stale`. Every committed

@@ -1,0 +1,18 @@
+//! Blobs in memory.
+
+use crate::config::MemoryConfig;
+use crate::error::MemoryError;
+use object_store::memory::InMemory;
+use printmill_backend::Blobs;
+use printmill_backend::blobs::BlobsCaps;
+use std::sync::Arc;
+
+/// An empty store of blobs. Clones of it share its content.
+pub fn memory_blobs() -> Blobs {
+    Blobs::new(Arc::new(InMemory::new()), BlobsCaps { name: "memory", local: true })
+}
+
+/// An empty store of blobs, by address: `memory://`.
+pub fn open_blobs(url: &str) -> Result<Blobs, MemoryError> {
+    MemoryConfig::from_url(url).map(|MemoryConfig| memory_blobs())
+}

@@ -1,0 +1,306 @@
+//! A database in memory: one mutex, and a log that is numbered by `sequence`.
+
+use crate::config::MemoryConfig;
+use crate::error::MemoryError;
+use crate::locked;
+use async_trait::async_trait;
+use printmill_backend::change::{
+    Change, CommitError, Expected, Record, RecordWrite, RequestRecord, TicketGuard, TicketWrite,
+};
+use printmill_backend::database::{
+    Database, DatabaseCaps, EventQuery, LaneCount, Page, Scope, TicketQuery,
+};
+use printmill_backend::error::{BackendError, Fault};
+use printmill_domain::aggregate::Kind;
+use printmill_domain::event::{Event, EventDraft, event_id, stream_uuid};
+use printmill_domain::ids::{MerchantId, TicketId};
+use printmill_domain::lane::Lane;
+use printmill_domain::ticket::{Ticket, TicketState};
+use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
+use std::sync::Mutex;
+use tokio::sync::watch;
+
+const CAPS: DatabaseCaps = DatabaseCaps { name: "memory", durable: false, shared: false };
+
+/// A database in memory. Share it with an `Arc`.
+#[derive(Debug)]
+pub struct MemoryDatabase {
+    tables: Mutex<Tables>,
+    commits: watch::Sender<u64>,
+}
+
+impl MemoryDatabase {
+    /// An empty database.
+    pub fn new() -> Self {
+        Self { tables: Mutex::default(), commits: watch::Sender::new(0) }
+    }
+}
+
+impl Default for MemoryDatabase {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// An empty database, by address: `memory://`.
+pub fn open_database(url: &str) -> Result<MemoryDatabase, MemoryError> {
+    MemoryConfig::from_url(url).map(|MemoryConfig| MemoryDatabase::new())
+}
+
+#[derive(Debug, Default)]
+struct Tables {
+    records: BTreeMap<Kind, BTreeMap<String, Record>>,
+    tickets: BTreeMap<TicketId, Ticket>,
+    requests: HashMap<(MerchantId, String), RequestRecord>,
+    places: HashSet<(String, u64)>,
+    /// Committed events that have no `seq` yet, in the order of their commits.
+    inbox: VecDeque<Event>,
+    /// Event `seq` n is at n - 1.
+    log: Vec<Event>,
+}
+
+impl Tables {
+    fn commit(&mut self, change: Change) -> Result<(), CommitError> {
+        if let Some(request) = &change.request
+            && let Some(known) = self.requests.get(&(change.merchant, request.id.clone()))
+        {
+            return Err(CommitError::Answered(known.clone()));
+        }
+        self.check_records(&change.records)?;
+        let events = self.numbered_later(&change)?;
+        let tickets = self.guarded(change.tickets)?;
+        // Everything holds; from here on nothing can fail.
+        for RecordWrite { record, .. } in change.records {
+            self.records.entry(record.kind).or_default().insert(record.id.clone(), record);
+        }
+        self.places.extend(events.iter().map(|event| place(&event.draft)));
+        self.inbox.extend(events);
+        self.tickets.extend(tickets);
+        if let Some(request) = change.request {
+            self.requests.insert((change.merchant, request.id.clone()), request);
+        }
+        Ok(())
+    }
+
+    fn check_records(&self, writes: &[RecordWrite]) -> Result<(), CommitError> {
+        let mut written = HashMap::new();
+        for RecordWrite { record, expected } in writes {
+            let key = (record.kind, record.id.as_str());
+            let stored = written.get(&key).copied().or_else(|| self.version(record));
+            let holds = match expected {
+                Expected::New => stored.is_none(),
+                Expected::Version(version) => stored == Some(*version),
+            };
+            if !holds {
+                return Err(CommitError::Stale { kind: record.kind.name(), id: record.id.clone() });
+            }
+            written.insert(key, record.version);
+        }
+        Ok(())
+    }
+
+    fn version(&self, record: &Record) -> Option<u64> {
+        Some(self.records.get(&record.kind)?.get(&record.id)?.version)
+    }
+
+    fn numbered_later(&self, change: &Change) -> Result<Vec<Event>, CommitError> {
+        let mut places = HashSet::new();
+        let events = change.events.iter().map(|draft| {
+            let place = place(draft);
+            if self.places.contains(&place) || !places.insert(place) {
+                return Err(CommitError::Stale { kind: "event", id: draft.stream.clone() });
+            }
+            let stream = stream_uuid(&draft.stream).ok_or_else(|| {
+                let detail = format!("'{}' is not the id of a stream", draft.stream);
+                BackendError::new(Fault::Rejected, CAPS.name, "commit a change", detail)
+            })?;
+            Ok(Event {
+                seq: 0,
+                id: event_id(stream, draft.sequence),
+                merchant: change.merchant,
+                draft: draft.clone(),
+                at: change.at,
+                trace: change.trace.clone(),
+            })
+        });
+        events.collect()
+    }
+
+    fn guarded(&self, writes: Vec<TicketWrite>) -> Result<BTreeMap<TicketId, Ticket>, CommitError> {
+        let mut tickets: BTreeMap<TicketId, Ticket> = BTreeMap::new();
+        for TicketWrite { mut ticket, guard } in writes {
+            let stored = tickets.get(&ticket.id).or_else(|| self.tickets.get(&ticket.id));
+            let holds = match (guard, stored) {
+                (TicketGuard::New, stored) => stored.is_none(),
+                (_, None) => false,
+                (TicketGuard::Version(version), Some(stored)) => stored.version == version,
+                (TicketGuard::Held { attempt, token }, Some(stored)) => {
+                    // The holder may have read it before its own last heartbeat.
+                    ticket.version = stored.version + 1;
+                    stored.state == TicketState::Leased
+                        && stored.attempt == attempt
+                        && stored.token == Some(token)
+                }
+            };
+            if !holds {
+                return Err(CommitError::FenceLost { id: ticket.id.to_string() });
+            }
+            tickets.insert(ticket.id, ticket);
+        }
+        Ok(tickets)
+    }
+
+    fn find(&self, scope: Scope, kind: Kind, id: &str) -> Option<Record> {
+        let record = self.records.get(&kind)?.get(id)?;
+        within(scope, record).then(|| record.clone())
+    }
+}
+
+fn place(draft: &EventDraft) -> (String, u64) {
+    (draft.stream.clone(), draft.sequence)
+}
+
+fn within(scope: Scope, record: &Record) -> bool {
+    match scope {
+        Scope::Merchant(merchant) => record.merchant == merchant,
+        Scope::Facility(facility) => record.facility == Some(facility),
+    }
+}
+
+fn wanted(query: &TicketQuery, ticket: &Ticket) -> bool {
+    match query {
+        TicketQuery::Unsent { due_by } => {
+            ticket.state == TicketState::Queued
+                && ticket.sent_at.is_none()
+                && ticket.due_at <= *due_by
+        }
+        TicketQuery::Overdue { lane, before } => {
+            let since = match ticket.state {
+                TicketState::Queued => ticket.sent_at,
+                TicketState::Leased => ticket.lease_until,
+                TicketState::Done | TicketState::Dead => None,
+            };
+            ticket.lane == *lane && since.is_some_and(|since| since < *before)
+        }
+        TicketQuery::InState(state) => ticket.state == *state,
+    }
+}
+
+#[async_trait]
+impl Database for MemoryDatabase {
+    fn caps(&self) -> &DatabaseCaps {
+        &CAPS
+    }
+
+    async fn commit(&self, change: Change) -> Result<(), CommitError> {
+        locked(&self.tables).commit(change)?;
+        self.commits.send_modify(|count| *count += 1);
+        Ok(())
+    }
+
+    async fn get(
+        &self,
+        scope: Scope,
+        kind: Kind,
+        id: &str,
+    ) -> Result<Option<Record>, BackendError> {
+        Ok(locked(&self.tables).find(scope, kind, id))
+    }
+
+    async fn get_many(
+        &self,
+        scope: Scope,
+        kind: Kind,
+        ids: &[String],
+    ) -> Result<Vec<Record>, BackendError> {
+        let tables = locked(&self.tables);
+        Ok(ids.iter().filter_map(|id| tables.find(scope, kind, id)).collect())
+    }
+
+    async fn list(
+        &self,
+        scope: Scope,
+        kind: Kind,
+        page: Page,
+    ) -> Result<Vec<Record>, BackendError> {
+        let tables = locked(&self.tables);
+        let records = tables.records.get(&kind).into_iter().flat_map(BTreeMap::values).rev();
+        let matching = records
+            .filter(|record| page.before.as_ref().is_none_or(|before| record.id < *before))
+            .filter(|record| page.state.as_ref().is_none_or(|state| record.state == *state))
+            .filter(|record| within(scope, record));
+        Ok(matching.take(page.limit as usize).cloned().collect())
+    }
+
+    async fn request(
+        &self,
+        merchant: MerchantId,
+        id: &str,
+    ) -> Result<Option<RequestRecord>, BackendError> {
+        Ok(locked(&self.tables).requests.get(&(merchant, id.to_owned())).cloned())
+    }
+
+    async fn tickets(&self, ids: &[TicketId]) -> Result<Vec<Ticket>, BackendError> {
+        let tables = locked(&self.tables);
+        Ok(ids.iter().filter_map(|id| tables.tickets.get(id).cloned()).collect())
+    }
+
+    async fn find_tickets(
+        &self,
+        query: TicketQuery,
+        limit: u32,
+    ) -> Result<Vec<Ticket>, BackendError> {
+        let tables = locked(&self.tables);
+        let mut found: Vec<_> =
+            tables.tickets.values().filter(|ticket| wanted(&query, ticket)).collect();
+        found.sort_by_key(|ticket| (ticket.due_at, ticket.id));
+        Ok(found.into_iter().take(limit as usize).cloned().collect())
+    }
+
+    async fn lane_counts(&self) -> Result<Vec<LaneCount>, BackendError> {
+        let mut counts: BTreeMap<(&Lane, &'static str), LaneCount> = BTreeMap::new();
+        let tables = locked(&self.tables);
+        for ticket in tables.tickets.values().filter(|ticket| !ticket.state.is_final()) {
+            let count = counts.entry((&ticket.lane, ticket.state.name())).or_insert_with(|| {
+                let (lane, state) = (ticket.lane.clone(), ticket.state);
+                LaneCount { lane, state, count: 0, oldest: Some(ticket.created_at) }
+            });
+            count.count += 1;
+            count.oldest = count.oldest.min(Some(ticket.created_at));
+        }
+        Ok(counts.into_values().collect())
+    }
+
+    async fn sequence(&self, limit: u32) -> Result<u32, BackendError> {
+        let mut tables = locked(&self.tables);
+        let mut numbered = 0;
+        while numbered < limit
+            && let Some(mut event) = tables.inbox.pop_front()
+        {
+            event.seq = tables.log.len() as u64 + 1;
+            tables.log.push(event);
+            numbered += 1;
+        }
+        Ok(numbered)
+    }
+
+    async fn events(&self, query: EventQuery) -> Result<Vec<Event>, BackendError> {
+        let tables = locked(&self.tables);
+        let after = usize::try_from(query.after).unwrap_or(usize::MAX);
+        let matching = tables
+            .log
+            .iter()
+            .skip(after)
+            .filter(|event| query.merchant.is_none_or(|merchant| event.merchant == merchant))
+            .filter(|event| query.stream.as_ref().is_none_or(|s| event.draft.stream == *s));
+        Ok(matching.take(query.limit as usize).cloned().collect())
+    }
+
+    async fn head(&self) -> Result<u64, BackendError> {
+        Ok(locked(&self.tables).log.len() as u64)
+    }
+
+    fn commits(&self) -> watch::Receiver<u64> {
+        self.commits.subscribe()
+    }
+}
