@@ -1,13 +1,14 @@
 //! Renders a book of specimens to a file, and says what it took: `book <pages> <output.pdf> [pictures]`.
 
-use std::io::BufWriter;
+use std::io::{BufWriter, Cursor};
 use std::ops::ControlFlow;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use chrono::DateTime;
 use printmill_press::layout::{Picture, autolayout};
 use printmill_press::photobook::{Book, TrimSize, render};
 use printmill_press::specimen::photograph;
+use printmill_press::{Limits, inspect};
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut arguments = std::env::args().skip(1);
@@ -15,16 +16,21 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let path = arguments.next().unwrap_or_else(|| "book.pdf".to_owned());
     let count: u64 = arguments.next().map_or(Ok(pages as u64), |count| count.parse())?;
     let size = TrimSize::new(297_000, 210_000, 3_000);
+    let (mut making, mut looking) = (Duration::ZERO, Duration::ZERO);
     let pictures: Vec<Picture> = (0..count)
         .map(|seed| {
-            photograph(seed).map(|made| Picture {
-                key: seed.to_string(),
-                width: made.seen_width,
-                height: made.seen_height,
-                captured_at: Some(made.captured_at),
-            })
+            let start = Instant::now();
+            let made = photograph(seed)?;
+            making += start.elapsed();
+            let start = Instant::now();
+            let found = inspect(&mut Cursor::new(&made.jpeg), &Limits::default())?;
+            looking += start.elapsed();
+            let (width, height) = found.seen();
+            Ok(Picture { key: seed.to_string(), width, height, captured_at: found.captured_at })
         })
-        .collect::<Result<_, _>>()?;
+        .collect::<Result<_, Box<dyn std::error::Error>>>()?;
+    let each = u32::try_from(count.max(1))?;
+    println!("each picture: {:?} to make, {:?} to look into", making / each, looking / each);
     let book = Book {
         title: "Landscapes that never were".to_owned(),
         document_id: "uuid:00000000-0000-7000-8000-000000000001".to_owned(),

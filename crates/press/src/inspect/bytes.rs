@@ -25,6 +25,19 @@ impl<R: Read> CountedBytes<R> {
         Ok(byte)
     }
 
+    /// Like [`byte`](Self::byte), quicker where many are read in a row.
+    #[inline]
+    pub(crate) fn quick_byte(&mut self) -> Result<u8, InspectError> {
+        match self.inner.buffer().first() {
+            Some(byte) => {
+                let byte = *byte;
+                self.consume(1);
+                Ok(byte)
+            }
+            None => self.byte(),
+        }
+    }
+
     pub(crate) fn array<const N: usize>(&mut self) -> Result<[u8; N], InspectError> {
         let mut bytes = [0; N];
         self.inner.read_exact(&mut bytes).map_err(|error| self.error(error))?;

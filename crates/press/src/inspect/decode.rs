@@ -1,4 +1,4 @@
-//! Decodes a JPEG for no other reason than to see whether that works, when there is memory enough for it.
+//! Decodes a progressive JPEG for no other reason than to see whether that works, when there is memory enough for it.
 
 use std::io::{BufReader, Read, Seek};
 
@@ -9,12 +9,16 @@ use zune_jpeg::zune_core::options::DecoderOptions;
 use super::jpeg::JpegStructure;
 use super::{InspectError, Limits};
 
-/// Decodes the pixels and drops them. Answers whether it did: not when this would take more memory than allowed.
+/// Decodes the pixels and drops them, unless the walk has already read every block. Answers whether all blocks were read:
+/// not when this would take more memory than allowed.
 pub(crate) fn decode_jpeg(
     source: &mut (impl Read + Seek),
     structure: &JpegStructure,
     limits: &Limits,
 ) -> Result<bool, InspectError> {
+    if !structure.progressive {
+        return Ok(true);
+    }
     if estimated_bytes(structure) > limits.max_decode_bytes {
         return Ok(false);
     }
@@ -43,7 +47,7 @@ fn output(structure: &JpegStructure) -> ColorSpace {
 
 fn estimated_bytes(structure: &JpegStructure) -> u64 {
     let channels = if output(structure) == ColorSpace::Luma { 1 } else { 3 };
-    let pixels = u64::from(structure.width) * u64::from(structure.height) * channels;
-    let keeps_coefficients = structure.progressive || structure.separate_scans;
-    pixels + if keeps_coefficients { structure.blocks() * 64 * 2 } else { 0 }
+    let pixels = u64::from(structure.width) * u64::from(structure.height);
+    // Two bytes for each coefficient.
+    pixels * channels + structure.blocks() * 64 * 2
 }

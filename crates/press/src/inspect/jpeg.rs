@@ -4,6 +4,7 @@ use std::io::Read;
 
 use super::bytes::CountedBytes;
 use super::exif::{self, ExifFacts};
+use super::jpeg_scan::Tables;
 use super::{Colour, Format, InspectError, Inspection, Limits, check_pixels, icc};
 
 const SOI: u8 = 0xD8;
@@ -27,10 +28,9 @@ pub(crate) struct JpegStructure {
     pub(crate) icc: Option<Vec<u8>>,
     pub(crate) exif: ExifFacts,
     pub(crate) scans: u32,
-    /// Whether some scan holds fewer components than the picture has.
-    pub(crate) separate_scans: bool,
     /// Whether there are bytes between the segments that belong to none.
     pub(crate) stray_bytes: bool,
+    /// Bytes of entropy-coded data in a progressive file.
     pub(crate) entropy_bytes: u64,
     /// Bytes from the start to the end-of-image marker, both included.
     pub(crate) length: u64,
@@ -42,6 +42,8 @@ pub(crate) struct Component {
     pub(crate) id: u8,
     pub(crate) horizontal: u8,
     pub(crate) vertical: u8,
+    /// Number of its quantization table.
+    pub(crate) quantization: u8,
 }
 
 impl JpegStructure {
@@ -60,24 +62,36 @@ impl JpegStructure {
         names == b"RGB" && !self.jfif && self.adobe_transform.is_none()
     }
 
-    /// How many blocks of 8 by 8 samples the picture has, padding included.
-    pub(crate) fn blocks(&self) -> u64 {
+    /// The largest sampling factors, across and down.
+    pub(crate) fn sampling(&self) -> (u64, u64) {
         let most = |side: fn(&Component) -> u8| {
             u64::from(self.components.iter().map(side).max().unwrap_or(1).max(1))
         };
-        let (most_horizontal, most_vertical) =
-            (most(|component| component.horizontal), most(|component| component.vertical));
-        let across = u64::from(self.width).div_ceil(8 * most_horizontal);
-        let down = u64::from(self.height).div_ceil(8 * most_vertical);
+        (most(|component| component.horizontal), most(|component| component.vertical))
+    }
+
+    /// Units of a scan that interleaves all components.
+    pub(crate) fn units(&self) -> u64 {
+        let (across, down) = self.sampling();
+        u64::from(self.width).div_ceil(8 * across) * u64::from(self.height).div_ceil(8 * down)
+    }
+
+    /// Blocks of one component in a scan of its own, which holds no padding beyond the last block.
+    pub(crate) fn blocks_alone(&self, component: &Component) -> u64 {
+        let (across, down) = self.sampling();
+        let columns = (u64::from(self.width) * u64::from(component.horizontal)).div_ceil(across);
+        let rows = (u64::from(self.height) * u64::from(component.vertical)).div_ceil(down);
+        columns.div_ceil(8) * rows.div_ceil(8)
+    }
+
+    /// How many blocks of 8 by 8 samples the picture has, padding included.
+    pub(crate) fn blocks(&self) -> u64 {
         let per_unit: u64 = self
             .components
             .iter()
             .map(|component| u64::from(component.horizontal) * u64::from(component.vertical))
             .sum();
-        if self.components.len() == 1 {
-            return u64::from(self.width).div_ceil(8) * u64::from(self.height).div_ceil(8);
-        }
-        across * down * per_unit
+        self.units() * per_unit
     }
 
     pub(crate) fn inspection(&self, decoded: bool) -> Inspection {
@@ -105,6 +119,7 @@ pub(crate) fn walk(source: &mut impl Read, limits: &Limits) -> Result<JpegStruct
         bytes: CountedBytes::new(source, "JPEG"),
         limits,
         found: JpegStructure::default(),
+        tables: Tables::default(),
         icc_parts: Vec::new(),
         exif: None,
     };
@@ -118,10 +133,11 @@ pub(crate) fn walk(source: &mut impl Read, limits: &Limits) -> Result<JpegStruct
     walk.finish()
 }
 
-struct Walk<'a, R> {
-    bytes: CountedBytes<R>,
-    limits: &'a Limits,
-    found: JpegStructure,
+pub(super) struct Walk<'a, R> {
+    pub(super) bytes: CountedBytes<R>,
+    pub(super) limits: &'a Limits,
+    pub(super) found: JpegStructure,
+    pub(super) tables: Tables,
     icc_parts: Vec<(u8, u8, Vec<u8>)>,
     exif: Option<Vec<u8>>,
 }
@@ -162,6 +178,9 @@ impl<R: Read> Walk<'_, R> {
             0xCC => return Err(InspectError::unsupported("JPEG with arithmetic coding")),
             0xDC => return Err(InspectError::unsupported("JPEG without a height in its header")),
             APP0 | APP1 | APP2 | APP14 => self.application(marker, length)?,
+            0xC4 => self.huffman_tables(length)?,
+            0xDB => self.quantization_tables(length)?,
+            0xDD if length == 2 => self.tables.restart_interval = self.bytes.u16()?.into(),
             _ => self.bytes.skip(length)?,
         }
         self.marker()
@@ -199,8 +218,12 @@ impl<R: Read> Walk<'_, R> {
             return Err(damaged("its header has the wrong length"));
         }
         for part in parts.chunks_exact(3) {
-            let component =
-                Component { id: part[0], horizontal: part[1] >> 4, vertical: part[1] & 15 };
+            let component = Component {
+                id: part[0],
+                horizontal: part[1] >> 4,
+                vertical: part[1] & 15,
+                quantization: part[2],
+            };
             if !(1..=4).contains(&component.horizontal) || !(1..=4).contains(&component.vertical) {
                 return Err(damaged("its header has an impossible sampling factor"));
             }
@@ -223,6 +246,9 @@ impl<R: Read> Walk<'_, R> {
                 }
             }
             APP14 if data.starts_with(b"Adobe") && data.len() >= 12 => {
+                if data[11] > 2 {
+                    return Err(damaged("its way of storing colour does not exist"));
+                }
                 self.found.adobe_transform = Some(data[11]);
             }
             _ => {}
@@ -230,53 +256,11 @@ impl<R: Read> Walk<'_, R> {
         Ok(())
     }
 
-    /// Reads a scan header and passes over its entropy-coded data; answers the marker that ends it.
-    fn scan(&mut self) -> Result<u8, InspectError> {
-        if self.found.components.is_empty() {
-            return Err(damaged("pixels come before the header"));
-        }
-        self.found.scans += 1;
-        if self.found.scans > self.limits.max_scans {
-            return Err(InspectError::unsupported("JPEG with very many scans"));
-        }
-        let length = usize::from(self.bytes.u16()?);
-        let header = self.bytes.vec(length.saturating_sub(2))?;
-        let count = header.first().map_or(0, |count| usize::from(*count));
-        if !(1..=self.found.components.len()).contains(&count) || header.len() != 4 + 2 * count {
-            return Err(damaged("a scan header contradicts the picture's"));
-        }
-        self.found.separate_scans |= count < self.found.components.len();
-        let start = self.bytes.position();
-        loop {
-            let at_hand = self.bytes.buffered()?;
-            match at_hand.iter().position(|byte| *byte == 0xFF) {
-                None => {
-                    let count = at_hand.len();
-                    self.bytes.consume(count);
-                    continue;
-                }
-                Some(place) => self.bytes.consume(place + 1),
-            }
-            let mut code = self.bytes.byte()?;
-            while code == 0xFF {
-                code = self.bytes.byte()?;
-            }
-            if !matches!(code, 0 | 0xD0..=0xD7) {
-                self.found.entropy_bytes += self.bytes.position() - start - 2;
-                return Ok(code);
-            }
-        }
-    }
-
     fn finish(mut self) -> Result<JpegStructure, InspectError> {
         if self.found.components.is_empty() || self.found.scans == 0 {
             return Err(damaged("it holds no pixels"));
         }
-        // Each block of 64 samples takes two codes of at least one bit in a baseline file, one in a progressive one.
-        let bits_least = self.found.blocks() * if self.found.progressive { 1 } else { 2 };
-        if self.found.entropy_bytes * 8 < bits_least {
-            return Err(damaged("it holds fewer pixels than its header says"));
-        }
+        self.check_complete()?;
         self.found.length = self.bytes.position();
         self.found.exif = self.exif.take().map(exif::facts).unwrap_or_default();
         let colour = self.found.colour();
@@ -296,6 +280,6 @@ fn assemble(mut parts: Vec<(u8, u8, Vec<u8>)>) -> Option<Vec<u8>> {
     (in_order && count > 0).then(|| parts.into_iter().flat_map(|(_, _, part)| part).collect())
 }
 
-fn damaged(what: &str) -> InspectError {
+pub(super) fn damaged(what: &str) -> InspectError {
     InspectError::damaged("JPEG", what)
 }

@@ -2,10 +2,12 @@
 
 mod bytes;
 mod decode;
+mod entropy;
 mod error;
 mod exif;
 mod icc;
 pub(crate) mod jpeg;
+mod jpeg_scan;
 pub(crate) mod png;
 
 use std::io::{Read, Seek, SeekFrom};
@@ -24,7 +26,8 @@ pub struct Limits {
     pub max_pixels: u64,
     /// Most bytes in the file.
     pub max_bytes: u64,
-    /// Pixels are decoded, to prove that they can be, when this takes at most so many bytes of memory.
+    /// A progressive JPEG is decoded, to prove that it can be, when this takes at most so many bytes of memory. Other
+    /// pictures are decoded piece by piece, whatever their size.
     pub max_decode_bytes: u64,
     /// Most bytes in an embedded colour profile; a larger one is ignored.
     pub max_icc_bytes: usize,
@@ -99,8 +102,8 @@ pub struct Inspection {
     pub captured_at: Option<NaiveDateTime>,
     /// Whether the compressed pixels can go into a PDF as they are.
     pub passes_through: bool,
-    /// Whether the pixels were decoded; false for a picture too large for [`Limits::max_decode_bytes`], of which only
-    /// the structure was checked.
+    /// Whether every block of pixels was decoded; false for a progressive JPEG too large for
+    /// [`Limits::max_decode_bytes`], of which only the structure was checked.
     pub decoded: bool,
     /// Length of the picture in bytes; what a camera appended behind it is not counted.
     pub picture_bytes: u64,
