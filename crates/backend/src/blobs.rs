@@ -7,9 +7,7 @@ use bytes::Bytes;
 use futures::stream::BoxStream;
 use futures::{Stream, StreamExt};
 use object_store::path::Path;
-use object_store::{
-    GetOptions, GetRange, ObjectStore, ObjectStoreExt, PutPayload, WriteMultipart,
-};
+use object_store::{GetOptions, GetRange, ObjectStore, ObjectStoreExt, PutPayload, WriteMultipart};
 use printmill_domain::asset::BlobRef;
 use printmill_domain::ids::MerchantId;
 use sha2::{Digest, Sha256};
@@ -105,7 +103,9 @@ impl Blobs {
                 None => break Ok(()),
                 Some(Err(error)) => {
                     let fault = Fault::Unavailable;
-                    break Err(self.error(fault, "receive an upload", "it broke off").because(error));
+                    break Err(self
+                        .error(fault, "receive an upload", "it broke off")
+                        .because(error));
                 }
                 Some(Ok(bytes)) => {
                     size += bytes.len() as u64;
@@ -134,7 +134,8 @@ impl Blobs {
     /// A whole blob, verified against its name.
     pub async fn read(&self, merchant: MerchantId, blob: &BlobRef) -> Result<Bytes, BackendError> {
         let key = Self::key(merchant, &blob.sha256);
-        let found = self.store.get(&key).await.map_err(|error| self.failed("read a blob", error))?;
+        let found =
+            self.store.get(&key).await.map_err(|error| self.failed("read a blob", error))?;
         let bytes = found.bytes().await.map_err(|error| self.failed("read a blob", error))?;
         if hex::encode(Sha256::digest(&bytes)) == blob.sha256 {
             return Ok(bytes);

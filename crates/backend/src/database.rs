@@ -123,12 +123,8 @@ pub trait Database: Send + Sync {
     async fn commit(&self, change: Change) -> Result<(), CommitError>;
 
     /// One record, if it is within the scope.
-    async fn get(
-        &self,
-        scope: Scope,
-        kind: Kind,
-        id: &str,
-    ) -> Result<Option<Record>, BackendError>;
+    async fn get(&self, scope: Scope, kind: Kind, id: &str)
+    -> Result<Option<Record>, BackendError>;
 
     /// Several records by id, in the order asked; those not within the scope are left out.
     async fn get_many(

@@ -84,11 +84,7 @@ impl Commands {
 
     /// Decides and commits. `decide` loads what it needs and proposes a change; it is called
     /// again when what it loaded changed before the commit.
-    pub async fn run<T, F, Fut>(
-        &self,
-        context: &Context,
-        decide: F,
-    ) -> Result<Answer<T>, Problem>
+    pub async fn run<T, F, Fut>(&self, context: &Context, decide: F) -> Result<Answer<T>, Problem>
     where
         F: Fn(Timestamp) -> Fut,
         Fut: Future<Output = Result<Proposal<T>, Problem>>,

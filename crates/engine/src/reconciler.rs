@@ -38,8 +38,7 @@ impl Reconciler {
         clock: Arc<dyn Clock>,
         metrics: Metrics,
     ) -> Self {
-        let relay =
-            Relay::new(database.clone(), queue.clone(), clock.clone(), metrics.clone());
+        let relay = Relay::new(database.clone(), queue.clone(), clock.clone(), metrics.clone());
         Self { database, queue, clock, metrics, relay }
     }
 

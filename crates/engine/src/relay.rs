@@ -4,7 +4,7 @@ use crate::metrics::Metrics;
 use futures::StreamExt;
 use printmill_backend::database::TicketQuery;
 use printmill_backend::queue::{Message, Queue};
-use printmill_backend::{BackendError, Change, Clock, Database};
+use printmill_backend::{BackendError, Change, Clock, CommitError, Database};
 use printmill_domain::lane::Lane;
 use printmill_domain::ticket::Ticket;
 use std::collections::{BTreeMap, HashSet};
@@ -108,10 +108,10 @@ impl Relay {
         });
         let mut marks: futures::stream::FuturesUnordered<_> = marks.collect();
         while let Some(marked) = marks.next().await {
-            match marked {
-                Err(printmill_backend::CommitError::Backend(error)) => return Err(error),
-                // A worker was faster, or another relay: the ticket is where it should be.
-                Err(_) | Ok(()) => {}
+            // Any other refusal means that a worker was faster, or another relay: the ticket is
+            // where it should be.
+            if let Err(CommitError::Backend(error)) = marked {
+                return Err(error);
             }
         }
         Ok(())

@@ -165,8 +165,7 @@ impl Fulfilment {
         };
         let changed = u64::from(decided.state != job.value);
         let value = Versioned { version: job.version + changed, value: decided.state.clone() };
-        let change =
-            Change::new(job.merchant, now).update(&job, decided).update(&order, ordered);
+        let change = Change::new(job.merchant, now).update(&job, decided).update(&order, ordered);
         Ok(Proposal { change, outcome: id.to_string(), value })
     }
 }

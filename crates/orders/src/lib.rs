@@ -187,10 +187,8 @@ impl Orders {
                 let before = self.get(merchant, id).await?;
                 let decided = before.decide(command, now)?;
                 let changed = u64::from(decided.state != before.value);
-                let value = Versioned {
-                    version: before.version + changed,
-                    value: decided.state.clone(),
-                };
+                let value =
+                    Versioned { version: before.version + changed, value: decided.state.clone() };
                 let change = Change::new(merchant, now).update(&before, decided);
                 Ok(Proposal { change, outcome: id.to_string(), value })
             }

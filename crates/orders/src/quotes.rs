@@ -63,9 +63,10 @@ impl Orders {
         let page = Page { before: None, limit: 1_000, state: None };
         let found: Vec<Versioned<Facility>> = self.commands.database().page(scope, page).await?;
         let facilities: Vec<Facility> = found.into_iter().map(|found| found.value).collect();
-        let routes = price.lines.iter().map(|line| {
-            Ok(route(product(&line.sku)?, country, &facilities)?.reason)
-        });
+        let routes = price
+            .lines
+            .iter()
+            .map(|line| Ok(route(product(&line.sku)?, country, &facilities)?.reason));
         routes.collect()
     }
 }

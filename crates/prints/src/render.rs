@@ -145,12 +145,11 @@ impl Press {
         let file = tempfile::tempfile_in(spool).map_err(|error| unwritable(&error))?;
         let mut out = BufWriter::with_capacity(256 * 1024, file);
         let mut sources = |key: &str| self.open(key);
-        let rendered =
-            printmill_press::render(book, &mut sources, &mut out, &mut |progress| {
-                let thousandths = progress.page * 1000 / progress.pages.max(1);
-                work.report(u16::try_from(thousandths).unwrap_or(1000));
-                if work.is_cancelled() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
-            });
+        let rendered = printmill_press::render(book, &mut sources, &mut out, &mut |progress| {
+            let thousandths = progress.page * 1000 / progress.pages.max(1);
+            work.report(u16::try_from(thousandths).unwrap_or(1000));
+            if work.is_cancelled() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        });
         let rendered = rendered.map_err(failure)?;
         out.flush().map_err(|error| unwritable(&error))?;
         let mut file = out.into_inner().map_err(|error| unwritable(error.error()))?;
@@ -185,10 +184,8 @@ fn failed(message: &str) -> Problem {
 
 fn unwritable(error: &std::io::Error) -> Failure {
     tracing::warn!(%error, "spool cannot be written to");
-    let full = matches!(
-        error.kind(),
-        std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded
-    );
+    let full =
+        matches!(error.kind(), std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded);
     Failure::passing(if full {
         Problem::new(
             Code::StorageFull,
