@@ -42,7 +42,7 @@ impl Default for Limits {
             max_bytes: 512 * 1024 * 1024,
             max_decode_bytes: 96 * 1024 * 1024,
             max_icc_bytes: 4 * 1024 * 1024,
-            max_scans: 100,
+            max_scans: 50,
         }
     }
 }

@@ -199,7 +199,7 @@ impl<R: Read> Walk<'_, R> {
     }
 
     fn palette(&mut self, size: usize) -> Result<(), InspectError> {
-        if size == 0 || size > 768 || size % 3 != 0 || self.pixels.is_some() {
+        if size == 0 || size > 768 || !size.is_multiple_of(3) || self.pixels.is_some() {
             return Err(damaged("its palette is impossible"));
         }
         self.found.palette = self.checked(*b"PLTE", size)?;

@@ -104,7 +104,7 @@ impl<W: Write> PdfFile<W> {
         write!(self.out, "xref\n0 {count}\n0000000000 65535 f \n")?;
         for offset in &self.offsets {
             let offset = offset.ok_or_else(|| io::Error::other("an object was never written"))?;
-            write!(self.out, "{offset:010} 00000 n \n")?;
+            writeln!(self.out, "{offset:010} 00000 n ")?;
         }
         let (catalog, info, id) = (catalog.get(), info.get(), hex::encode_upper(id));
         write!(

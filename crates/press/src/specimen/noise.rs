@@ -6,9 +6,14 @@ use std::sync::OnceLock;
 pub(super) const SIDE: usize = 512;
 
 /// A seamless texture of fractal noise, 0 to 255, evenly spread around 128.
-pub(super) fn texture() -> &'static [u8] {
+fn texture() -> &'static [u8] {
     static TEXTURE: OnceLock<Vec<u8>> = OnceLock::new();
     TEXTURE.get_or_init(make)
+}
+
+/// One row of the texture, any number of rows down.
+pub(super) fn row(row: usize) -> &'static [u8; SIDE] {
+    texture().as_chunks::<SIDE>().0.get(row & (SIDE - 1)).unwrap_or(&[128; SIDE])
 }
 
 /// The texture at any place in cells, smooth between cells: -1 to 1.

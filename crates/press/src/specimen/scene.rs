@@ -5,7 +5,7 @@ use super::noise::{self, SIDE, at, chance, hash};
 use super::scenes::{Ridge, Scene, Tint, Water, scene};
 
 /// The sky is painted at a fraction of the size; it has no edges to lose.
-const SKY_SCALE: usize = 6;
+const SKY_SCALE: usize = 8;
 
 /// The landscape with this seed as rows of RGB pixels.
 pub(super) fn paint(seed: u64, width: usize, height: usize) -> Vec<u8> {
@@ -57,10 +57,13 @@ fn paint_sky(scene: &Scene, seed: u64, canvas: &mut Canvas, rows: usize) {
         }
         for (index, block) in canvas.row(y).chunks_mut(3 * SKY_SCALE).enumerate() {
             let (left, right) = (between[index], between[index + 1]);
-            for (part, pixel) in block.chunks_exact_mut(3).enumerate() {
+            let mut tint = left;
+            let rise: [i32; 3] =
+                std::array::from_fn(|channel| (right[channel] - left[channel]) / scale);
+            for pixel in block.chunks_exact_mut(3) {
                 for channel in 0..3 {
-                    let rise = (right[channel] - left[channel]) * part as i32 / scale;
-                    pixel[channel] = ((left[channel] + rise) >> 6) as u8;
+                    pixel[channel] = (tint[channel] >> 6) as u8;
+                    tint[channel] += rise[channel];
                 }
             }
         }
@@ -170,27 +173,24 @@ impl<'a> Outline<'a> {
         let foot = (ridge.line + ridge.swing + 0.16) * height as f32;
         let down = (y as f32 - self.top as f32) / (foot - self.top as f32).max(1.0);
         let tint = mix(ridge.tints.0, ridge.tints.1, down).map(|channel| channel as i32);
-        let texture = noise::texture();
         // Texture cells per pixel in 256ths, so that a surface looks the same at every size.
         let cells = (256 * 1500 / height.max(1)).max(1);
-        let texture_row = |scale: usize| {
-            let row = (y * cells * scale / 512 + self.offset) & (SIDE - 1);
-            &texture[row * SIDE..(row + 1) * SIDE]
-        };
+        let texture_row = |scale: usize| noise::row(y * cells * scale / 512 + self.offset);
         let (coarse, fine) = (texture_row(1), texture_row(5));
+        let fade_rate = 3000 / height.max(1) as i32;
         let (grain, snowy) = (ridge.grain as i32, ridge.snow > 0.0);
-        for (x, pixel) in row.chunks_exact_mut(3).enumerate() {
-            let depth = ((y as i32) << 8) + 256 - self.lines[x];
+        let columns = self.lines.iter().zip(&self.lights).zip(&self.snow).enumerate();
+        for (pixel, (x, ((line, light), snow))) in row.chunks_exact_mut(3).zip(columns) {
+            let depth = ((y as i32) << 8) + 256 - line;
             if depth <= 0 {
                 continue;
             }
             let coarse = i32::from(coarse[(x * cells / 768 + self.offset) & (SIDE - 1)]) - 128;
             let fine = i32::from(fine[(x * cells * 5 / 512) & (SIDE - 1)]) - 128;
             let surface = (coarse + fine) * grain / 128;
-            let fade = 256 - (depth / 128 * 1500 / height as i32).min(256);
-            let shade = surface + self.lights[x] * fade / 256;
-            let base =
-                if snowy && (y as i32) + fine / 6 < self.snow[x] { [238, 243, 250] } else { tint };
+            let fade = 256 - (depth * fade_rate / 256).min(256);
+            let shade = surface + light * fade / 256;
+            let base = if snowy && (y as i32) + fine / 6 < *snow { [238, 243, 250] } else { tint };
             let cover = depth.min(256);
             for channel in 0..3 {
                 let painted = (base[channel] + shade).clamp(0, 255);
@@ -236,39 +236,38 @@ fn paint_ridges(outlines: &[Outline<'_>], canvas: &mut Canvas, rows: std::ops::R
 /// Mirrors what is above the line, bent by waves, and lets the light glitter.
 fn paint_water(scene: &Scene, water: &Water, seed: u64, canvas: &mut Canvas, line: usize) {
     let (width, height) = (canvas.width, canvas.height);
-    let texture = noise::texture();
     let offset = hash(seed ^ 77) as usize & (SIDE - 1);
     let light_x = scene.light.place.0 * width as f32;
     let tint = water.tint.map(|channel| channel as i32);
+    let light = scene.light.tint.map(|channel| channel as i32);
     let cells = (256 * 1500 / height.max(1)).max(1);
+    let roughness = (water.waves * 41.0) as i32;
     for y in line..height {
         let depth = (y - line) as f32 / (height - line).max(1) as f32;
         let above = line.saturating_sub(1 + (y - line) * 9 / 10);
         // Waves look larger the nearer they are.
         let rows = 900.0 * depth.powf(0.62);
-        let row_of = |scale: f32| {
-            let row = ((rows * scale) as usize + offset) & (SIDE - 1);
-            &texture[row * SIDE..(row + 1) * SIDE]
-        };
-        let (waves, ripples) = (row_of(1.0), row_of(5.3));
-        let bend = water.waves * (2.0 + 16.0 * depth) * height as f32 / 1500.0;
+        let waves = noise::row(rows as usize + offset);
+        let ripples = noise::row((rows * 5.3) as usize + offset);
+        let bend = (water.waves * (2.0 + 16.0 * depth) * height as f32 / 1500.0 * 4.0) as i32;
         let mirror = (256.0 * water.mirror * (1.0 - 0.45 * depth)) as i32;
-        let (source, row) = canvas.mirrored_rows(above, y);
         let reach = width as f32 * (0.03 + 0.12 * depth);
+        let (source, row) = canvas.mirrored_rows(above, y);
         for (x, pixel) in row.chunks_exact_mut(3).enumerate() {
             let wave = i32::from(waves[(x * cells / 640 + offset) & (SIDE - 1)]) - 128;
             let ripple = i32::from(ripples[(x * cells / 96) & (SIDE - 1)]) - 128;
-            let shift = (wave as f32 * bend / 64.0) as isize;
-            let from = (x as isize + shift).clamp(0, width as isize - 1) as usize * 3;
-            let relief = ((wave + ripple) as f32 * water.waves * 0.16) as i32;
-            let aside = ((x as f32 - light_x) / reach).abs();
-            let path = (1.0 - aside).max(0.0);
-            let sparkle = (((wave + ripple) as f32 - 38.0).max(0.0) * path * 3.0) as i32;
+            let from = (x as i32 + wave * bend / 256).clamp(0, width as i32 - 1) as usize * 3;
+            let mut relief = [(wave + ripple) * roughness / 256; 3];
+            if wave + ripple > 38 {
+                let path = (1.0 - ((x as f32 - light_x) / reach).abs()).max(0.0);
+                let sparkle = (((wave + ripple - 38) as f32 * path * 3.0) as i32).min(150);
+                relief =
+                    std::array::from_fn(|channel| relief[channel] + sparkle * light[channel] / 255);
+            }
             for channel in 0..3 {
                 let mirrored = i32::from(source[from + channel]);
                 let mixed = tint[channel] + (mirrored - tint[channel]) * mirror / 256;
-                let glitter = sparkle * scene.light.tint[channel] as i32 / 255;
-                pixel[channel] = (mixed + relief + glitter.min(150)).clamp(0, 255) as u8;
+                pixel[channel] = (mixed + relief[channel]).clamp(0, 255) as u8;
             }
         }
     }
@@ -279,22 +278,26 @@ fn finish(canvas: &mut Canvas, seed: u64) {
     let (width, height) = (canvas.width, canvas.height);
     let fall = |place: usize, length: usize| {
         let from_middle = place as f32 / length as f32 * 2.0 - 1.0;
-        (from_middle * from_middle * 26.0) as i32
+        (from_middle * from_middle * 26.0) as i16
     };
-    let columns: Vec<i32> = (0..width).map(|x| fall(x, width)).collect();
-    let mut random = hash(seed) as u32 | 1;
+    let columns: Vec<i16> = (0..width * 3).map(|index| fall(index / 3, width)).collect();
+    // Rows start at different places in one long strip of grain, the same for the three channels of a pixel.
+    let strip: Vec<i16> = (0..2 * width as u64)
+        .flat_map(|index| {
+            let random = hash(seed ^ index << 20);
+            // Three uniform numbers add up to something bell-shaped.
+            let sum = (random & 7) + (random >> 8 & 7) + (random >> 16 & 7);
+            [(sum as i16 - 10) / 2; 3]
+        })
+        .collect();
     for y in 0..height {
         let row_fall = 256 - fall(y, height);
-        for (pixel, fall) in canvas.row(y).chunks_exact_mut(3).zip(&columns) {
-            random ^= random << 13;
-            random ^= random >> 17;
-            random ^= random << 5;
-            // Three uniform numbers add up to something bell-shaped.
-            let grain = ((random & 7) + (random >> 8 & 7) + (random >> 16 & 7)) as i32 - 10;
-            let factor = row_fall - fall;
-            for value in pixel {
-                *value = ((i32::from(*value) * factor >> 8) + grain / 2).clamp(0, 255) as u8;
-            }
+        let start = hash(seed ^ !(y as u64)) as usize % width * 3;
+        let grain = &strip[start..start + width * 3];
+        for ((value, fall), grain) in canvas.row(y).iter_mut().zip(&columns).zip(grain) {
+            // At most 255 times 256: fits 16 bits without a sign.
+            let lit = (u16::from(*value) * (row_fall - fall) as u16) >> 8;
+            *value = (lit as i16 + grain).clamp(0, 255) as u8;
         }
     }
 }
