@@ -1,0 +1,149 @@
+//! The database on SQL.
+
+use crate::config::Location;
+use crate::error::{self, SQLITE};
+use crate::migration::Migrator;
+use crate::reads::Reads;
+use crate::sqlite::change_rows::ChangeRows;
+use crate::sqlite::connect;
+use crate::sqlite::writer::Writer;
+use async_trait::async_trait;
+use printmill_backend::BackendError;
+use printmill_backend::change::{Change, CommitError, Record, RequestRecord};
+use printmill_backend::database::{
+    Database, DatabaseCaps, EventQuery, LaneCount, Page, Scope, TicketQuery,
+};
+use printmill_domain::aggregate::Kind;
+use printmill_domain::event::Event;
+use printmill_domain::ids::{MerchantId, TicketId};
+use printmill_domain::ticket::Ticket;
+use sea_orm_migration::MigratorTrait;
+use std::path::Path;
+use tokio::sync::watch;
+
+/// A database in a SQLite file, which several processes of one machine may share.
+///
+/// All writes go through one task, which commits everything that waits in one transaction.
+#[derive(Debug, Clone)]
+pub struct SqlDatabase {
+    caps: DatabaseCaps,
+    writer: Writer,
+    reads: Reads,
+}
+
+impl SqlDatabase {
+    /// Opens the database at an address like `sqlite:///var/lib/printmill/printmill.db`, creates
+    /// it with its directory if there is none, and brings its schema up to date.
+    ///
+    /// Fails with `Rejected` for an address that is none, `ReadOnly` for a file that may not be
+    /// opened or written, and `Corrupt` for one that is no database.
+    pub async fn open(url: &str) -> Result<Self, BackendError> {
+        let Location::Sqlite(path) = url.parse()?;
+        Self::open_sqlite(&path).await
+    }
+
+    async fn open_sqlite(path: &Path) -> Result<Self, BackendError> {
+        let opening = connect::OpeningLock::take(path).await?;
+        let migrating = connect::migrating(path).await?;
+        let migrated = Migrator::up(&migrating, None).await;
+        let closed = migrating.close().await;
+        migrated.map_err(|error| error::orm("bring the schema up to date", error))?;
+        closed.map_err(|error| error::orm("bring the schema up to date", error))?;
+        let writer = Writer::start(path).await?;
+        drop(opening);
+        let reads = Reads::new(connect::readers(path));
+        let caps = DatabaseCaps { name: SQLITE, durable: true, shared: true };
+        Ok(Self { caps, writer, reads })
+    }
+}
+
+#[async_trait]
+impl Database for SqlDatabase {
+    fn caps(&self) -> &DatabaseCaps {
+        &self.caps
+    }
+
+    async fn commit(&self, change: Change) -> Result<(), CommitError> {
+        if change.is_empty() {
+            return Ok(());
+        }
+        let request = change.request.as_ref().map(|request| request.id.clone());
+        let merchant = change.merchant;
+        match ChangeRows::of(change) {
+            Ok(rows) => self.writer.commit(rows).await,
+            Err(refused) => {
+                // An answer that was given stands, whatever else is wrong with the change.
+                let Some(id) = request else { return Err(refused.into()) };
+                let answered = self.reads.request(merchant, &id).await?;
+                Err(answered.map_or_else(|| refused.into(), CommitError::Answered))
+            }
+        }
+    }
+
+    async fn get(
+        &self,
+        scope: Scope,
+        kind: Kind,
+        id: &str,
+    ) -> Result<Option<Record>, BackendError> {
+        self.reads.record(scope, kind, id).await
+    }
+
+    async fn get_many(
+        &self,
+        scope: Scope,
+        kind: Kind,
+        ids: &[String],
+    ) -> Result<Vec<Record>, BackendError> {
+        self.reads.records(scope, kind, ids).await
+    }
+
+    async fn list(
+        &self,
+        scope: Scope,
+        kind: Kind,
+        page: Page,
+    ) -> Result<Vec<Record>, BackendError> {
+        self.reads.page(scope, kind, page).await
+    }
+
+    async fn request(
+        &self,
+        merchant: MerchantId,
+        id: &str,
+    ) -> Result<Option<RequestRecord>, BackendError> {
+        self.reads.request(merchant, id).await
+    }
+
+    async fn tickets(&self, ids: &[TicketId]) -> Result<Vec<Ticket>, BackendError> {
+        self.reads.tickets(ids).await
+    }
+
+    async fn find_tickets(
+        &self,
+        query: TicketQuery,
+        limit: u32,
+    ) -> Result<Vec<Ticket>, BackendError> {
+        self.reads.find_tickets(query, limit).await
+    }
+
+    async fn lane_counts(&self) -> Result<Vec<LaneCount>, BackendError> {
+        self.reads.lane_counts().await
+    }
+
+    async fn sequence(&self, _limit: u32) -> Result<u32, BackendError> {
+        Ok(0)
+    }
+
+    async fn events(&self, query: EventQuery) -> Result<Vec<Event>, BackendError> {
+        self.reads.events(query).await
+    }
+
+    async fn head(&self) -> Result<u64, BackendError> {
+        self.reads.head().await
+    }
+
+    fn commits(&self) -> watch::Receiver<u64> {
+        self.writer.commits()
+    }
+}

@@ -1,0 +1,18 @@
+//! The database and the table-backed queue on SQL, through SeaORM: SQLite for now.
+//!
+//! Entities, migrations and reads are written once for all dialects. What only one dialect can
+//! do (group commit, claiming, connection settings) lives in that dialect's module.
+
+pub mod config;
+pub mod database;
+pub mod entity;
+mod error;
+pub mod migration;
+
+pub mod queue;
+mod reads;
+mod sqlite;
+
+pub use config::{InvalidAddress, Location};
+pub use database::SqlDatabase;
+pub use queue::SqlQueue;

@@ -1,0 +1,155 @@
+//! The schema and how it came about, written once for all dialects.
+
+use crate::sqlite;
+use printmill_domain::aggregate::Kind;
+use sea_orm::{ConnectionTrait, DbBackend};
+use sea_orm_migration::prelude::*;
+
+/// All migrations, the oldest first.
+#[derive(Debug)]
+pub struct Migrator;
+
+#[async_trait::async_trait]
+impl MigratorTrait for Migrator {
+    fn migrations() -> Vec<Box<dyn MigrationTrait>> {
+        vec![Box::new(Foundation)]
+    }
+}
+
+/// Kinds that a facility may read.
+const OF_FACILITIES: [Kind; 2] = [Kind::PrintJob, Kind::Facility];
+
+/// Letters for an id: a prefix and 26 characters, with room.
+const ID_LENGTH: u32 = 64;
+/// Letters for what a client may choose.
+const NAME_LENGTH: u32 = 255;
+
+struct Foundation;
+
+impl MigrationName for Foundation {
+    fn name(&self) -> &str {
+        "m0001_foundation"
+    }
+}
+
+#[async_trait::async_trait]
+impl MigrationTrait for Foundation {
+    async fn up(&self, manager: &SchemaManager) -> Result<(), DbErr> {
+        for kind in Kind::ALL {
+            manager.create_table(record_table(kind)).await?;
+            for index in record_indexes(kind) {
+                manager.create_index(index).await?;
+            }
+        }
+        manager.create_table(ticket_table()).await?;
+        manager.create_table(event_table()).await?;
+        for index in event_indexes() {
+            manager.create_index(index).await?;
+        }
+        manager.create_table(request_table()).await?;
+        if manager.get_database_backend() == DbBackend::Sqlite {
+            for statement in sqlite::schema::TICKET_INDEXES {
+                manager.get_connection().execute_unprepared(statement).await?;
+            }
+        }
+        Ok(())
+    }
+
+    fn use_transaction(&self) -> Option<bool> {
+        Some(true)
+    }
+}
+
+fn column(name: &'static str) -> ColumnDef {
+    ColumnDef::new(Alias::new(name))
+}
+
+fn record_table(kind: Kind) -> TableCreateStatement {
+    Table::create()
+        .table(Alias::new(kind.name()))
+        .col(column("id").string_len(ID_LENGTH).not_null().primary_key())
+        .col(column("merchant").string_len(ID_LENGTH).not_null())
+        .col(column("facility").string_len(ID_LENGTH))
+        .col(column("version").big_integer().not_null())
+        .col(column("state").string_len(ID_LENGTH).not_null())
+        .col(column("created_at").big_integer().not_null())
+        .col(column("updated_at").big_integer().not_null())
+        .col(column("document").text().not_null())
+        .to_owned()
+}
+
+fn record_indexes(kind: Kind) -> Vec<IndexCreateStatement> {
+    let index = |scope: &'static str| {
+        Index::create()
+            .name(format!("{}_by_{scope}", kind.name()))
+            .table(Alias::new(kind.name()))
+            .col(Alias::new(scope))
+            .col(Alias::new("id"))
+            .to_owned()
+    };
+    let mut indexes = vec![index("merchant")];
+    if OF_FACILITIES.contains(&kind) {
+        indexes.push(index("facility"));
+    }
+    indexes
+}
+
+fn ticket_table() -> TableCreateStatement {
+    Table::create()
+        .table(Alias::new("ticket"))
+        .col(column("id").string_len(ID_LENGTH).not_null().primary_key())
+        .col(column("merchant").string_len(ID_LENGTH).not_null())
+        .col(column("lane").string_len(ID_LENGTH).not_null())
+        .col(column("kind").string_len(ID_LENGTH).not_null())
+        .col(column("state").string_len(ID_LENGTH).not_null())
+        .col(column("attempt").big_integer().not_null())
+        .col(column("token").big_integer())
+        .col(column("lease_until").big_integer())
+        .col(column("due_at").big_integer().not_null())
+        .col(column("sent_at").big_integer())
+        .col(column("version").big_integer().not_null())
+        .col(column("created_at").big_integer().not_null())
+        .col(column("document").text().not_null())
+        .to_owned()
+}
+
+fn event_table() -> TableCreateStatement {
+    Table::create()
+        .table(Alias::new("event_log"))
+        .col(column("seq").big_integer().not_null().primary_key())
+        .col(column("merchant").string_len(ID_LENGTH).not_null())
+        .col(column("stream").string_len(ID_LENGTH).not_null())
+        .col(column("sequence").big_integer().not_null())
+        .col(column("kind").string_len(ID_LENGTH).not_null())
+        .col(column("subject").string_len(ID_LENGTH).not_null())
+        .col(column("data").text().not_null())
+        .col(column("at").big_integer().not_null())
+        .col(column("trace").string_len(NAME_LENGTH))
+        .to_owned()
+}
+
+fn event_indexes() -> [IndexCreateStatement; 2] {
+    let index = |name: &str, columns: [&'static str; 2]| {
+        let mut index = Index::create().name(name).table(Alias::new("event_log")).to_owned();
+        for column in columns {
+            index.col(Alias::new(column));
+        }
+        index
+    };
+    [
+        index("event_log_by_stream", ["stream", "sequence"]).unique().to_owned(),
+        index("event_log_by_merchant", ["merchant", "seq"]),
+    ]
+}
+
+fn request_table() -> TableCreateStatement {
+    Table::create()
+        .table(Alias::new("request"))
+        .col(column("merchant").string_len(ID_LENGTH).not_null())
+        .col(column("id").string_len(NAME_LENGTH).not_null())
+        .col(column("fingerprint").string_len(ID_LENGTH).not_null())
+        .col(column("outcome").string_len(NAME_LENGTH).not_null())
+        .col(column("at").big_integer().not_null())
+        .primary_key(Index::create().col(Alias::new("merchant")).col(Alias::new("id")))
+        .to_owned()
+}

@@ -1,0 +1,13 @@
+//! What only SQLite does: connection settings, group commit, claiming from the queue's table.
+
+pub(crate) mod change_rows;
+pub(crate) mod claim;
+pub(crate) mod commit;
+pub(crate) mod connect;
+pub(crate) mod decide;
+pub(crate) mod json_array;
+pub(crate) mod queue_file;
+pub(crate) mod queue_worker;
+pub(crate) mod schema;
+pub(crate) mod select;
+pub(crate) mod writer;
