@@ -1,0 +1,87 @@
+//! What the edge needs to be told, and its limits.
+
+use std::sync::Arc;
+use std::time::Duration;
+use url::Url;
+
+/// The largest gRPC message and REST body, in bytes.
+pub const MESSAGE_BYTES_MAX: usize = 4 * 1024 * 1024;
+/// The largest request head, in bytes.
+pub const HEADER_BYTES_MAX: usize = 16 * 1024;
+/// The most header fields of a request.
+pub(crate) const HEADERS_MAX: usize = 100;
+/// How long a signed link works.
+pub const LINK_LIFE: Duration = Duration::from_secs(15 * 60);
+/// The most entries of a page.
+pub const PAGE_SIZE_MAX: u32 = 100;
+/// The entries of a page when nothing is asked for.
+pub const PAGE_SIZE_DEFAULT: u32 = 50;
+
+/// Gives the text of `/metrics`, in the format of Prometheus.
+pub type MetricsText = Arc<dyn Fn() -> String + Send + Sync>;
+/// Says what keeps the node from being ready; nothing when it is.
+pub type Readiness = Arc<dyn Fn() -> Option<String> + Send + Sync>;
+/// Ties a request's span to the trace that its `traceparent` names.
+pub type ContinueTrace = Arc<dyn Fn(&tracing::Span, &str) + Send + Sync>;
+
+/// How to serve.
+#[derive(Clone)]
+pub struct ApiOptions {
+    /// How clients reach this node, as in `https://print.example`; signed links begin with it.
+    pub public_url: Url,
+    /// The secret that signs links and lease tokens. All nodes behind one address need the same.
+    pub signing_key: [u8; 32],
+    /// The text of `/metrics`; without it the path is unknown.
+    pub metrics_text: Option<MetricsText>,
+    /// Where the edge registers its own counters.
+    pub registry: Option<prometheus::Registry>,
+    /// What `/readyz` asks.
+    pub readiness: Option<Readiness>,
+    /// Called with each request's span and `traceparent`.
+    pub continue_trace: Option<ContinueTrace>,
+    /// How long a request may take, streams and files excepted.
+    pub request_timeout: Duration,
+    /// How long an upload or download may stand still.
+    pub idle_timeout: Duration,
+    /// How long connections may finish after shutdown began.
+    pub drain_timeout: Duration,
+    /// How long a key that was looked up is believed.
+    pub key_cache: Duration,
+    /// Requests at the same time; more are refused.
+    pub requests_max: usize,
+    /// Open streams and file transfers at the same time; more are refused.
+    pub streams_max: usize,
+    /// Open connections; more wait to be accepted.
+    pub connections_max: usize,
+}
+
+impl ApiOptions {
+    /// The usual limits.
+    pub fn new(public_url: Url, signing_key: [u8; 32]) -> Self {
+        Self {
+            public_url,
+            signing_key,
+            metrics_text: None,
+            registry: None,
+            readiness: None,
+            continue_trace: None,
+            request_timeout: Duration::from_secs(30),
+            idle_timeout: Duration::from_secs(60),
+            drain_timeout: Duration::from_secs(20),
+            key_cache: Duration::from_secs(3),
+            requests_max: 1024,
+            streams_max: 512,
+            connections_max: 4096,
+        }
+    }
+}
+
+impl std::fmt::Debug for ApiOptions {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("ApiOptions")
+            .field("public_url", &self.public_url.as_str())
+            .field("request_timeout", &self.request_timeout)
+            .field("drain_timeout", &self.drain_timeout)
+            .finish_non_exhaustive()
+    }
+}

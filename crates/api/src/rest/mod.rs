@@ -1,0 +1,114 @@
+//! REST: each method of the contract by its `google.api.http` rule, in canonical proto3 JSON.
+//!
+//! A request is turned into a gRPC message and sent to the very same services in this process, so
+//! that authentication, limits and errors cannot differ between the two.
+
+mod answer;
+mod frames;
+pub(crate) mod openapi;
+mod request;
+pub(crate) mod rules;
+
+use crate::errors;
+use crate::grpc::Grpc;
+use crate::options::MESSAGE_BYTES_MAX;
+use axum::body::Body;
+use http::{HeaderName, HeaderValue, Method, Request, Response, StatusCode, header};
+use http_body_util::{BodyExt, Limited};
+use printmill_domain::problem::Problem;
+use prost::Message;
+use rules::{Found, Rules};
+use std::sync::Arc;
+
+/// The method that served a request, for metrics.
+#[derive(Debug, Clone)]
+pub(crate) struct Served(pub(crate) String);
+
+/// Headers of a REST request that the services get to see.
+const PASSED: [HeaderName; 2] = [header::AUTHORIZATION, HeaderName::from_static("traceparent")];
+
+/// Answers REST requests from the gRPC services.
+pub(crate) struct Rest {
+    rules: Rules,
+    grpc: Arc<Grpc>,
+}
+
+impl Rest {
+    /// A gateway to services, by the rules of the contract.
+    pub(crate) fn new(rules: Rules, grpc: Arc<Grpc>) -> Self {
+        Self { rules, grpc }
+    }
+
+    /// A message of the contract as JSON.
+    pub(crate) fn json<M: Message>(&self, name: &str, message: &M) -> Result<String, Problem> {
+        let kind = self.rules.pool().get_message_by_name(name).ok_or_else(errors::internal)?;
+        answer::json(&kind, &message.encode_to_vec())
+    }
+
+    /// Answers a request.
+    pub(crate) async fn call(&self, request: Request<Body>) -> Response<Body> {
+        let traceparent = crate::grpc::trace(request.extensions());
+        let traceparent = traceparent.map(|trace| trace.own.clone()).unwrap_or_default();
+        let method = request.method().clone();
+        let path = request.uri().path().to_owned();
+        match self.rules.find(&method, &path) {
+            Found::Rule(rule, variables) => {
+                let served = Served(rule.grpc_path.clone());
+                let answer = self.transcode(rule, variables, request, &traceparent).await;
+                let mut response =
+                    answer.unwrap_or_else(|problem| errors::response(&problem, &traceparent));
+                response.extensions_mut().insert(served);
+                response
+            }
+            Found::OtherMethods(allowed) => {
+                let problem = errors::unknown_method(&format!("{method} {path}"));
+                let mut response = errors::response(&problem, &traceparent);
+                *response.status_mut() = StatusCode::METHOD_NOT_ALLOWED;
+                if let Ok(allowed) = HeaderValue::from_str(&allowed) {
+                    response.headers_mut().insert(header::ALLOW, allowed);
+                }
+                response
+            }
+            Found::Nothing => {
+                let problem = errors::unknown_method(&format!("{method} {path}"));
+                errors::response(&problem, &traceparent)
+            }
+        }
+    }
+
+    async fn transcode(
+        &self,
+        rule: &rules::Rule,
+        variables: Vec<(String, String)>,
+        request: Request<Body>,
+        traceparent: &str,
+    ) -> Result<Response<Body>, Problem> {
+        let (parts, body) = request.into_parts();
+        let body = match Limited::new(body, MESSAGE_BYTES_MAX).collect().await {
+            Ok(body) => body.to_bytes(),
+            Err(error) if error.is::<http_body_util::LengthLimitError>() => {
+                return Err(errors::too_large());
+            }
+            Err(_) => return Err(errors::unreadable("the body broke off")),
+        };
+        let message = request::message(rule, variables, &parts, &body)?;
+        let mut call = Request::new(Body::from(frames::frame(&message)));
+        *call.method_mut() = Method::POST;
+        *call.uri_mut() = rule.grpc_path.parse().map_err(|_| errors::internal())?;
+        *call.extensions_mut() = parts.extensions;
+        let headers = call.headers_mut();
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
+        headers.insert(header::TE, HeaderValue::from_static("trailers"));
+        for name in PASSED {
+            if let Some(value) = parts.headers.get(&name) {
+                headers.insert(name, value.clone());
+            }
+        }
+        let answer = self.grpc.call(call).await;
+        if rule.streams {
+            answer::stream(rule, &parts.headers, answer, traceparent.to_owned())
+        } else {
+            answer::unary(rule, answer).await
+        }
+    }
+}

@@ -1,0 +1,116 @@
+//! Serving: connections in, and leaving without breaking off what was begun.
+
+use crate::options::{ApiOptions, HEADER_BYTES_MAX, HEADERS_MAX};
+use crate::router::{BuildError, build};
+use crate::services::Services;
+use axum::Router;
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::server::conn::auto;
+use hyper_util::service::TowerToHyperService;
+use std::future::Future;
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tonic_health::ServingStatus;
+
+/// How long the accept loop rests when the system has no more sockets.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+/// How long a client may take to send a request's head.
+const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
+/// How often a quiet HTTP/2 connection is asked whether it lives, and for how long.
+const KEEP_ALIVE: (Duration, Duration) = (Duration::from_secs(30), Duration::from_secs(20));
+/// The most requests at the same time on one connection.
+const CONNECTION_STREAMS_MAX: u32 = 256;
+
+/// Serves gRPC (HTTP/2 without TLS, and HTTP/1.1 for the rest) on one port, until `shutdown`
+/// completes.
+///
+/// Then health says NOT_SERVING, nothing is accepted any more, watches end, and requests under way
+/// may finish within `drain_timeout`.
+pub async fn serve(
+    listener: TcpListener,
+    services: Services,
+    options: ApiOptions,
+    shutdown: impl Future<Output = ()>,
+) -> Result<(), BuildError> {
+    let stopping = CancellationToken::new();
+    let killed = CancellationToken::new();
+    let built = build(services, &options, stopping.clone()).await?;
+    let connections = TaskTracker::new();
+    let places = Arc::new(Semaphore::new(options.connections_max));
+    let mut shutdown = pin!(shutdown);
+    loop {
+        let accepted = async {
+            let place = places.clone().acquire_owned().await;
+            (listener.accept().await, place)
+        };
+        let (stream, place) = tokio::select! {
+            () = &mut shutdown => break,
+            (Ok((stream, _)), place) = accepted => (stream, place),
+            else => {
+                tokio::time::sleep(ACCEPT_PAUSE).await;
+                continue;
+            }
+        };
+        let connection = connection(stream, built.router.clone(), stopping.clone());
+        let killed = killed.clone();
+        connections.spawn(async move {
+            let _place = place;
+            tokio::select! {
+                () = connection => {}
+                () = killed.cancelled() => {}
+            }
+        });
+    }
+    for name in &built.names {
+        built.health.set_service_status(name, ServingStatus::NotServing).await;
+    }
+    drop(listener);
+    stopping.cancel();
+    connections.close();
+    if tokio::time::timeout(options.drain_timeout, connections.wait()).await.is_err() {
+        tracing::warn!(
+            left = connections.len(),
+            "connections are cut, since draining took too long"
+        );
+        killed.cancel();
+        connections.wait().await;
+    }
+    Ok(())
+}
+
+async fn connection(stream: TcpStream, router: Router, stopping: CancellationToken) {
+    if let Err(error) = stream.set_nodelay(true) {
+        tracing::debug!(%error, "nodelay was not set");
+    }
+    let mut builder = auto::Builder::new(TokioExecutor::new());
+    builder
+        .http1()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEAD_TIMEOUT)
+        .max_headers(HEADERS_MAX)
+        .max_buf_size(HEADER_BYTES_MAX);
+    builder
+        .http2()
+        .timer(TokioTimer::new())
+        .keep_alive_interval(KEEP_ALIVE.0)
+        .keep_alive_timeout(KEEP_ALIVE.1)
+        .max_concurrent_streams(CONNECTION_STREAMS_MAX)
+        .max_header_list_size(HEADER_BYTES_MAX as u32);
+    let service = TowerToHyperService::new(router);
+    let mut connection = pin!(builder.serve_connection(TokioIo::new(stream), service));
+    let ended = tokio::select! {
+        ended = connection.as_mut() => ended,
+        () = stopping.cancelled() => {
+            connection.as_mut().graceful_shutdown();
+            connection.await
+        }
+    };
+    if let Err(error) = ended {
+        tracing::debug!(error, "connection ended badly");
+    }
+}
