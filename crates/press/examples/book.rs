@@ -36,6 +36,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         document_id: "uuid:00000000-0000-7000-8000-000000000001".to_owned(),
         created_at: DateTime::UNIX_EPOCH,
         size,
+        max_ppi: None,
         pages: autolayout(&pictures, pages, size),
     };
     let mut sources = |key: &str| {

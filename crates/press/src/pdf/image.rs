@@ -5,6 +5,7 @@ use std::io::{self, Cursor, Write};
 use pdf_writer::{Dict, Name, Ref};
 
 use super::file::PdfFile;
+use super::jpeg_smaller::{SmallerJpeg, smaller};
 use super::png_rows;
 use super::profile::Profiles;
 use crate::geometry::Orientation;
@@ -41,17 +42,21 @@ impl From<InspectError> for EmbedError {
     }
 }
 
-/// Writes the picture in `bytes` as an image object, with its profile.
+/// Writes the picture in `bytes` as an image object, with its profile. `part_needed` tells, from the size of the picture as
+/// seen, which part of its resolution is of use (1 or more for all of it).
 pub(crate) fn embed<W: Write>(
     file: &mut PdfFile<W>,
     profiles: &mut Profiles,
     bytes: &[u8],
     limits: &Limits,
+    part_needed: impl FnOnce((u32, u32)) -> f64,
 ) -> Result<EmbeddedPicture, EmbedError> {
     match inspect::sniff(&mut &bytes[..])? {
         Some(Format::Jpeg) => {
             let structure = jpeg::walk(&mut Cursor::new(bytes), limits)?;
-            embed_jpeg(file, profiles, bytes, &structure)
+            let seen = structure.exif.orientation.seen(structure.width, structure.height);
+            let part = part_needed(seen);
+            embed_jpeg(file, profiles, bytes, &structure, smaller(bytes, &structure, part, limits))
         }
         Some(Format::Png) => {
             let structure = png::walk(&mut Cursor::new(bytes), limits)?;
@@ -66,16 +71,21 @@ fn embed_jpeg<W: Write>(
     profiles: &mut Profiles,
     bytes: &[u8],
     structure: &JpegStructure,
+    smaller: Option<SmallerJpeg>,
 ) -> Result<EmbeddedPicture, EmbedError> {
     let colour = structure.colour();
     let profile = profiles.object(file, structure.icc.as_deref(), colour)?;
     let object = file.reserve();
-    let picture = bytes.get(..structure.length as usize).unwrap_or(bytes);
+    let whole = bytes.get(..structure.length as usize).unwrap_or(bytes);
+    let (picture, width, height) = match &smaller {
+        Some(made) => (made.bytes.as_slice(), made.width, made.height),
+        None => (whole, structure.width, structure.height),
+    };
     file.stream(object, &[picture], |entries| {
-        image_entries(entries, structure.width, structure.height, 8);
+        image_entries(entries, width, height, 8);
         colour_space(entries, profile, colour);
         entries.pair(Name(b"Filter"), Name(b"DCTDecode"));
-        if structure.is_rgb_by_name_only() {
+        if structure.is_rgb_by_name_only() && smaller.is_none() {
             entries.insert(Name(b"DecodeParms")).dict().pair(Name(b"ColorTransform"), 0);
         }
         if colour == Colour::Cmyk && structure.adobe_transform.is_some() {
@@ -83,8 +93,8 @@ fn embed_jpeg<W: Write>(
         }
     })?;
     let orientation = structure.exif.orientation;
-    let seen = orientation.seen(structure.width, structure.height);
-    Ok(EmbeddedPicture { object, orientation, seen, passed_through: true })
+    let seen = orientation.seen(width, height);
+    Ok(EmbeddedPicture { object, orientation, seen, passed_through: smaller.is_none() })
 }
 
 fn embed_png<W: Write>(

@@ -2,6 +2,7 @@
 
 pub(crate) mod file;
 pub(crate) mod image;
+mod jpeg_smaller;
 pub(crate) mod metadata;
 mod png_rows;
 pub(crate) mod profile;

@@ -7,6 +7,8 @@ use crate::geometry::Rect;
 /// Longest side that a page may have, bleed included: PDF ends at 14,400 points, or 200 inches.
 const MAX_SIDE_MICROMETRES: i64 = 5_080_000;
 const MAX_BLEED_MICROMETRES: i64 = 50_000;
+/// A lower limit would spoil every picture.
+const MIN_RESOLUTION_LIMIT: u32 = 72;
 const MAX_PAGES: usize = 10_000;
 const MAX_PLACEMENTS: usize = 1_000;
 
@@ -44,6 +46,9 @@ pub struct Book {
     pub created_at: DateTime<Utc>,
     /// The size of each page.
     pub size: TrimSize,
+    /// JPEG pictures that would be printed at twice this resolution (in pixels per inch) or more are made smaller, but
+    /// not below it. `None` leaves every picture as it is.
+    pub max_ppi: Option<u32>,
     /// The pages, in order.
     pub pages: Vec<Page>,
 }
@@ -85,6 +90,9 @@ pub enum InvalidBook {
     /// No pages, or too many.
     #[error("a book of {0} pages cannot be made")]
     PageCount(usize),
+    /// A resolution that nobody can want.
+    #[error("a limit of {0} pixels per inch makes no sense")]
+    Resolution(u32),
     /// A page with no pictures, or too many.
     #[error("page {page} has {pictures} pictures")]
     PictureCount {
@@ -111,6 +119,9 @@ impl Book {
             || !(0..=MAX_BLEED_MICROMETRES).contains(&size.bleed)
         {
             return Err(InvalidBook::Size(size));
+        }
+        if let Some(ppi) = self.max_ppi.filter(|ppi| *ppi < MIN_RESOLUTION_LIMIT) {
+            return Err(InvalidBook::Resolution(ppi));
         }
         if !(1..=MAX_PAGES).contains(&self.pages.len()) {
             return Err(InvalidBook::PageCount(self.pages.len()));

@@ -55,7 +55,8 @@ pub struct Rendered {
     pub pictures: Vec<PictureUse>,
     /// Pictures whose compressed bytes went into the PDF untouched.
     pub passed_through: usize,
-    /// Pictures that had to be compressed anew, without loss.
+    /// Pictures that were compressed anew: a PNG of a kind that PDF does not know, without loss, or a JPEG made smaller
+    /// for [`Book::max_ppi`].
     pub reencoded: usize,
 }
 
@@ -138,7 +139,13 @@ pub fn render(
     progress: &mut dyn FnMut(Progress) -> ControlFlow<()>,
 ) -> Result<Rendered, RenderError> {
     book.check().map_err(RenderError::Book)?;
+    let mut placements: HashMap<&str, Vec<&Placement>> = HashMap::new();
+    for placement in book.pages.iter().flat_map(|page| &page.placements) {
+        placements.entry(&placement.picture).or_default().push(placement);
+    }
     let mut press = Press {
+        book,
+        placements,
         file: PdfFile::start(out).map_err(RenderError::Write)?,
         profiles: Profiles::default(),
         embedded: HashMap::new(),
@@ -148,16 +155,19 @@ pub fn render(
     let tree = press.file.reserve();
     let mut pages = Vec::with_capacity(book.pages.len());
     for page in &book.pages {
-        pages.push(press.page(book, page, tree, sources)?);
+        pages.push(press.page(page, tree, sources)?);
         let done = Progress { page: pages.len(), pages: book.pages.len() };
         if progress(done).is_break() {
             return Err(RenderError::Cancelled { page: done.page });
         }
     }
-    press.finish(book, catalog, tree, &pages).map_err(RenderError::Write)
+    press.finish(catalog, tree, &pages).map_err(RenderError::Write)
 }
 
-struct Press<W> {
+struct Press<'a, W> {
+    book: &'a Book,
+    /// Every placement of each picture.
+    placements: HashMap<&'a str, Vec<&'a Placement>>,
     file: PdfFile<W>,
     profiles: Profiles,
     /// Pictures in the file by key, each with its place in `uses`.
@@ -165,10 +175,9 @@ struct Press<W> {
     uses: Vec<PictureUse>,
 }
 
-impl<W: Write> Press<W> {
+impl<W: Write> Press<'_, W> {
     fn page(
         &mut self,
-        book: &Book,
         page: &Page,
         tree: Ref,
         sources: &mut dyn Sources,
@@ -176,7 +185,7 @@ impl<W: Write> Press<W> {
         let mut drawings = Vec::with_capacity(page.placements.len());
         for placement in &page.placements {
             let picture = self.picture(&placement.picture, sources)?;
-            let drawing = page::Drawing::new(book, placement, &picture);
+            let drawing = page::Drawing::new(self.book, placement, &picture);
             self.note_use(&placement.picture, drawing.effective_ppi);
             drawings.push(drawing);
         }
@@ -184,7 +193,7 @@ impl<W: Write> Press<W> {
         let page_id = self.file.reserve();
         let content = page::content(&drawings);
         self.file.stream(content_id, &[&content], |_| {}).map_err(RenderError::Write)?;
-        let chunk = page::object(book, page_id, tree, content_id, &drawings);
+        let chunk = page::object(self.book, page_id, tree, content_id, &drawings);
         self.file.object(page_id, &chunk).map_err(RenderError::Write)?;
         Ok(page_id)
     }
@@ -203,7 +212,16 @@ impl<W: Write> Press<W> {
             .map_err(|source| RenderError::Source { key: key.to_owned(), source })?;
         let limits = Limits::default();
         let (file, profiles) = (&mut self.file, &mut self.profiles);
-        let picture = catch_unwind(AssertUnwindSafe(|| embed(file, profiles, &bytes, &limits)))
+        let (book, placements) = (self.book, &self.placements);
+        let part_needed = |seen| {
+            let all = placements.get(key).into_iter().flatten();
+            let lowest = all
+                .map(|placement| page::effective_ppi(placement, &book.size, seen))
+                .fold(f64::INFINITY, f64::min);
+            book.max_ppi.map_or(1.0, |most| f64::from(most) / lowest)
+        };
+        let attempt = || embed(file, profiles, &bytes, &limits, part_needed);
+        let picture = catch_unwind(AssertUnwindSafe(attempt))
             .unwrap_or_else(|_| Err(InspectError::damaged("picture", "its decoder gave up").into()))
             .map_err(|error| match error {
                 EmbedError::Write(source) => RenderError::Write(source),
@@ -227,20 +245,14 @@ impl<W: Write> Press<W> {
         }
     }
 
-    fn finish(
-        mut self,
-        book: &Book,
-        catalog: Ref,
-        tree: Ref,
-        pages: &[Ref],
-    ) -> io::Result<Rendered> {
+    fn finish(mut self, catalog: Ref, tree: Ref, pages: &[Ref]) -> io::Result<Rendered> {
         let mut chunk = Chunk::new();
         chunk.pages(tree).kids(pages.iter().copied()).count(pages.len() as i32);
         self.file.object(tree, &chunk)?;
         let about = About {
-            title: &book.title,
-            document_id: &book.document_id,
-            created_at: book.created_at,
+            title: &self.book.title,
+            document_id: &self.book.document_id,
+            created_at: self.book.created_at,
         };
         let info = about.write_info(&mut self.file)?;
         let content_id = self.file.content_id();

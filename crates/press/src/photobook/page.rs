@@ -18,11 +18,9 @@ pub(super) struct Drawing {
 impl Drawing {
     pub(super) fn new(book: &Book, placement: &Placement, picture: &EmbeddedPicture) -> Self {
         let covers = placement.fit == Fit::Cover;
-        let frame =
-            if covers { through_bleed(placement.frame, &book.size) } else { placement.frame };
+        let frame = drawn_frame(placement, &book.size);
         let (seen_width, seen_height) = (f64::from(picture.seen.0), f64::from(picture.seen.1));
-        let (across, down) = (frame.width as f64 / seen_width, frame.height as f64 / seen_height);
-        let micrometres_per_pixel = if covers { across.max(down) } else { across.min(down) };
+        let micrometres_per_pixel = micrometres_per_pixel(placement, &book.size, picture.seen);
         let scale = micrometres_per_pixel * 72.0 / MICROMETRES_PER_INCH as f64;
         let (width, height) = (seen_width * scale, seen_height * scale);
         // The frame seen from the lower left corner of the bleed, y growing upwards.
@@ -41,6 +39,28 @@ impl Drawing {
 
     fn name(&self) -> String {
         format!("Im{}", self.object.get())
+    }
+}
+
+/// The resolution, in pixels per inch, at which a placement prints a picture of this size as seen.
+pub(super) fn effective_ppi(placement: &Placement, size: &TrimSize, seen: (u32, u32)) -> f64 {
+    MICROMETRES_PER_INCH as f64 / micrometres_per_pixel(placement, size, seen)
+}
+
+fn micrometres_per_pixel(placement: &Placement, size: &TrimSize, seen: (u32, u32)) -> f64 {
+    let frame = drawn_frame(placement, size);
+    let across = frame.width as f64 / f64::from(seen.0);
+    let down = frame.height as f64 / f64::from(seen.1);
+    match placement.fit {
+        Fit::Cover => across.max(down),
+        Fit::Contain => across.min(down),
+    }
+}
+
+fn drawn_frame(placement: &Placement, size: &TrimSize) -> Rect {
+    match placement.fit {
+        Fit::Cover => through_bleed(placement.frame, size),
+        Fit::Contain => placement.frame,
     }
 }
 

@@ -8,6 +8,7 @@ use chrono::{TimeZone, Utc};
 use jpeg_encoder::ColorType;
 use printmill_press::geometry::Rect;
 use printmill_press::photobook::{Fit, Page, Placement, Progress, TrimSize};
+use printmill_press::specimen::photograph_sized;
 use printmill_press::{Book, RenderError, Rendered, render, reread};
 
 use crate::pictures;
@@ -18,6 +19,7 @@ pub(crate) fn book(size: TrimSize, pages: Vec<Page>) -> Book {
         document_id: "uuid:0190a8d2-0000-7000-8000-000000000001".to_owned(),
         created_at: Utc.with_ymd_and_hms(2026, 3, 4, 5, 6, 7).single().expect("a time"),
         size,
+        max_ppi: None,
         pages,
     }
 }
@@ -36,6 +38,12 @@ pub(crate) fn square() -> TrimSize {
 
 pub(crate) fn one_picture_book() -> Book {
     book(square(), vec![page(&[("one", square().full(), Fit::Cover)])])
+}
+
+/// The same with its picture so small that it has pixels to spare.
+pub(crate) fn one_small_picture_book() -> Book {
+    let frame = Rect::new(10_000, 10_000, 3_000, 3_000);
+    book(square(), vec![page(&[("one", frame, Fit::Contain)])])
 }
 
 /// The PDF of a book, with what the renderer says of it.
@@ -197,6 +205,27 @@ fn resolution_is_that_of_the_largest_print() {
     // A frame on the cut extends through the bleed, and so takes more pixels.
     let (_, made) = rendered(&one_picture_book(), &|_| pictures::photo(0));
     assert!((made.pictures[0].effective_ppi - 80.0 / (216.0 / 25.4)).abs() < 1e-9);
+}
+
+#[test]
+fn pictures_finer_than_the_limit_are_made_smaller_but_not_below_it() {
+    // 1200 by 800 pixels on 2 inches: 600 pixels per inch where they are seen whole.
+    let photo = photograph_sized(2, 1200, 800).expect("a specimen").jpeg;
+    let frame = Rect::new(50_800, 50_800, 50_800, 50_800);
+    let made = |max_ppi, fit| {
+        let pages = vec![page(&[("one", frame, fit)])];
+        let book = Book { max_ppi: Some(max_ppi), ..book(square(), pages) };
+        let (pdf, made) = rendered(&book, &|_| photo.clone());
+        reread(&pdf).expect("a whole PDF");
+        (made.pictures[0].effective_ppi, made.passed_through, contains(&pdf, &photo))
+    };
+    assert_eq!(made(300, Fit::Contain), (300.0, 0, false));
+    assert_eq!(made(290, Fit::Contain), (300.0, 0, false));
+    assert_eq!(made(150, Fit::Contain), (150.0, 0, false));
+    assert_eq!(made(301, Fit::Contain), (600.0, 1, true));
+    assert_eq!(made(300, Fit::Cover), (400.0, 1, true));
+    let book = Book { max_ppi: Some(0), ..one_picture_book() };
+    assert!(book.check().is_err());
 }
 
 #[test]

@@ -84,6 +84,10 @@ proptest! {
         let mut sources = |_: &str| Ok(file.clone());
         let mut out = Vec::new();
         let made = render(&book, &mut sources, &mut out, &mut |_| ControlFlow::Continue(()));
+        let coarse = printmill_press::Book { max_ppi: Some(72), ..crate::books::one_small_picture_book() };
+        let made_coarse =
+            render(&coarse, &mut sources, &mut std::io::sink(), &mut |_| ControlFlow::Continue(()));
+        prop_assert_eq!(made.is_ok(), made_coarse.is_ok());
         if seen.is_ok() {
             prop_assert!(made.is_ok(), "{made:?}");
             prop_assert!(reread(&out).is_ok(), "{:?}", reread(&out));
