@@ -165,7 +165,9 @@ impl Worker {
             return "released";
         };
         let work = Work::new(leased.ticket.clone(), cancelled.clone());
-        tracing::info!("ticket started");
+        let waited = (self.leases.now() - leased.ticket.due_at).to_std().unwrap_or_default();
+        let waited_us = u64::try_from(waited.as_micros()).unwrap_or(u64::MAX);
+        tracing::info!(waited_us, "ticket started");
         let finished = CancellationToken::new();
         let heart = self.clone().heartbeat(leased.clone(), work.clone(), finished.clone());
         let mut heart = tokio::spawn(heart.in_current_span());

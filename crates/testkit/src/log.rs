@@ -55,7 +55,13 @@ impl Log {
 
     /// The lines so far.
     pub fn lines(&self) -> Vec<Line> {
-        self.lines.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).clone()
+        self.since(0)
+    }
+
+    /// The lines from the `from`-th on.
+    pub fn since(&self, from: usize) -> Vec<Line> {
+        let lines = self.lines.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        lines.get(from..).unwrap_or_default().to_vec()
     }
 
     /// The first line from the `from`-th on that fits, as soon as there is one.
@@ -70,8 +76,7 @@ impl Log {
         let search = async {
             loop {
                 count.borrow_and_update();
-                let fresh: Vec<Line> = self.lines().into_iter().skip(seen).collect();
-                for line in fresh {
+                for line in self.since(seen) {
                     seen += 1;
                     if fits(&line) {
                         return Some((seen, line));

@@ -1,0 +1,52 @@
+//! Speed and size, measured on real processes against named peers in the same run.
+//!
+//! `cargo run --release -p printmill-bench -- all` prints tables in Markdown. Build the binary
+//! first, in release: `cargo build --release`.
+
+mod footprint;
+mod intake;
+mod latency;
+mod machine;
+mod raw_sqlite;
+mod table;
+
+use clap::{Parser, Subcommand};
+
+/// Measures Printmill on this machine.
+#[derive(Debug, Parser)]
+#[command(after_help = "\
+Examples:
+  cargo build --release && cargo run --release -p printmill-bench -- all
+  cargo run --release -p printmill-bench -- intake --seconds 20")]
+struct Cli {
+    #[command(subcommand)]
+    what: What,
+}
+
+#[derive(Debug, Subcommand)]
+enum What {
+    /// Durable intake over gRPC, against raw group-committed inserts of the same rows.
+    Intake(intake::Options),
+    /// From an order being accepted to its first handler starting.
+    Latency(latency::Options),
+    /// Start-up time, and memory and processor time of an idle node.
+    Footprint(footprint::Options),
+    /// Everything, with its defaults.
+    All,
+}
+
+#[tokio::main]
+async fn main() -> anyhow::Result<()> {
+    let cli = Cli::parse();
+    machine::print()?;
+    match cli.what {
+        What::Intake(options) => intake::run(&options).await,
+        What::Latency(options) => latency::run(&options).await,
+        What::Footprint(options) => footprint::run(&options).await,
+        What::All => {
+            footprint::run(&footprint::Options::default()).await?;
+            intake::run(&intake::Options::default()).await?;
+            latency::run(&latency::Options::default()).await
+        }
+    }
+}
