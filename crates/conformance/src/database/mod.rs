@@ -1,0 +1,71 @@
+//! The database's contract.
+
+mod atomicity;
+mod durability;
+mod events;
+mod fences;
+mod log_order;
+mod reads;
+mod requests;
+mod scope;
+mod tickets;
+mod versions;
+
+use crate::subject::Subject;
+use crate::suite::Suite;
+use libtest_mimic::Trial;
+use printmill_backend::CommitError;
+use printmill_backend::database::Database;
+use std::future::Future;
+use std::sync::Arc;
+
+type Store = Subject<dyn Database>;
+type Handle = Arc<dyn Database>;
+
+/// What a database claims and its test offers.
+#[derive(Clone, Copy)]
+struct Claims {
+    reopens: bool,
+    shared: bool,
+}
+
+/// The cases of the database's contract.
+pub fn database_trials<F, Fut>(adapter: &str, factory: F) -> Vec<Trial>
+where
+    F: Fn() -> Fut + Send + Sync + 'static,
+    Fut: Future<Output = anyhow::Result<Store>> + Send + 'static,
+{
+    let mut suite = Suite::new(adapter, "database", factory);
+    let unknown = Claims { reopens: true, shared: true };
+    let claims = suite.probe(unknown, |subject, database| Claims {
+        reopens: subject.opens() && database.caps().durable,
+        shared: subject.opens() && database.caps().shared,
+    });
+    atomicity::cases(&mut suite);
+    durability::cases(&mut suite, claims);
+    versions::cases(&mut suite);
+    fences::cases(&mut suite);
+    requests::cases(&mut suite);
+    events::cases(&mut suite);
+    log_order::cases(&mut suite);
+    reads::cases(&mut suite, claims);
+    scope::cases(&mut suite);
+    tickets::cases(&mut suite);
+    suite.finish()
+}
+
+/// Fails unless a commit was refused as stale, naming what is.
+fn expect_stale(answer: Result<(), CommitError>, kind: &str, id: &str) -> anyhow::Result<()> {
+    match answer {
+        Err(CommitError::Stale { kind: k, id: i }) if k == kind && i == id => Ok(()),
+        other => anyhow::bail!("expected {kind} {id} to be stale, but got {other:?}"),
+    }
+}
+
+/// Fails unless a commit was refused because a ticket is not where it was expected.
+fn expect_fence_lost(answer: Result<(), CommitError>, ticket: &str) -> anyhow::Result<()> {
+    match answer {
+        Err(CommitError::FenceLost { id }) if id == ticket => Ok(()),
+        other => anyhow::bail!("expected the fence of {ticket} to be lost, but got {other:?}"),
+    }
+}

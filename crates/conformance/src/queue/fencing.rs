@@ -1,0 +1,78 @@
+//! A holder whose lease ran out and was leased by another is refused, where the queue says so.
+
+use super::{Claims, Handle, LONG, SHORT, Store, expect_lost, expect_quiet, message, send, take};
+use crate::suite::{Suite, cases};
+use anyhow::ensure;
+use printmill_backend::queue::{Delivery, Queue, SettleError};
+use std::time::Duration;
+
+pub(super) fn cases(suite: &mut Suite<dyn Queue>, claims: &Claims) {
+    cases!(suite, "fencing", if claims.caps.fenced_settle, [
+        a_late_acknowledgement_is_refused,
+        a_late_extension_is_refused,
+        a_late_release_is_refused,
+        a_released_delivery_is_held_by_nobody,
+    ]);
+    cases!(suite, "fencing", [acknowledging_twice_is_harmless]);
+}
+
+/// A message whose first holder was too slow, and its second holder.
+async fn taken_over(queue: &Handle) -> anyhow::Result<(Delivery, Delivery)> {
+    send(queue, &[message()]).await?;
+    let late = take(queue, SHORT).await?;
+    let holder = take(queue, LONG).await?;
+    ensure!(late.ticket == holder.ticket, "{late:?}, then {holder:?}");
+    ensure!(late.receipt != holder.receipt, "both hold {:?}", holder.receipt);
+    Ok((late, holder))
+}
+
+async fn expect_still_held(queue: &Handle, holder: &Delivery) -> anyhow::Result<()> {
+    expect_quiet(queue).await?;
+    queue.extend(&holder.receipt, LONG).await?;
+    queue.ack(&holder.receipt).await?;
+    expect_quiet(queue).await
+}
+
+async fn a_late_acknowledgement_is_refused(subject: Store) -> anyhow::Result<()> {
+    let queue = subject.handle()?;
+    let (late, holder) = taken_over(&queue).await?;
+    expect_lost(queue.ack(&late.receipt).await)?;
+    expect_still_held(&queue, &holder).await
+}
+
+async fn a_late_extension_is_refused(subject: Store) -> anyhow::Result<()> {
+    let queue = subject.handle()?;
+    let (late, holder) = taken_over(&queue).await?;
+    // Were it done, the message would come again during the quiet.
+    expect_lost(queue.extend(&late.receipt, Duration::ZERO).await)?;
+    expect_still_held(&queue, &holder).await
+}
+
+async fn a_late_release_is_refused(subject: Store) -> anyhow::Result<()> {
+    let queue = subject.handle()?;
+    let (late, holder) = taken_over(&queue).await?;
+    expect_lost(queue.release(&late.receipt, Duration::ZERO).await)?;
+    expect_still_held(&queue, &holder).await
+}
+
+async fn a_released_delivery_is_held_by_nobody(subject: Store) -> anyhow::Result<()> {
+    let queue = subject.handle()?;
+    send(&queue, &[message()]).await?;
+    let first = take(&queue, LONG).await?;
+    queue.release(&first.receipt, Duration::ZERO).await?;
+    let holder = take(&queue, LONG).await?;
+    expect_lost(queue.ack(&first.receipt).await)?;
+    expect_still_held(&queue, &holder).await
+}
+
+async fn acknowledging_twice_is_harmless(subject: Store) -> anyhow::Result<()> {
+    let queue = subject.handle()?;
+    send(&queue, &[message()]).await?;
+    let held = take(&queue, LONG).await?;
+    queue.ack(&held.receipt).await?;
+    let again = queue.ack(&held.receipt).await;
+    ensure!(matches!(again, Ok(()) | Err(SettleError::Lost)), "{again:?}");
+    send(&queue, &[message()]).await?;
+    queue.ack(&take(&queue, LONG).await?.receipt).await?;
+    expect_quiet(&queue).await
+}

@@ -1,0 +1,130 @@
+//! The queue's contract.
+//!
+//! Brokers know no stopped time, so these cases use short real times; they wait by leasing, and
+//! never sleep.
+
+mod delivery;
+mod fencing;
+mod leases;
+mod refusals;
+mod sending;
+mod store;
+
+use crate::samples::id;
+use crate::subject::Subject;
+use crate::suite::Suite;
+use anyhow::ensure;
+use libtest_mimic::Trial;
+use printmill_backend::queue::{
+    Dedup, Delivery, Durability, Message, Queue, QueueCaps, SettleError,
+};
+use printmill_domain::ids::TicketId;
+use printmill_domain::lane::Lane;
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+type Store = Subject<dyn Queue>;
+type Handle = Arc<dyn Queue>;
+
+/// A lease that does not run out during a case.
+const LONG: Duration = Duration::from_secs(60);
+/// A lease or delay that ends during a case.
+const SHORT: Duration = Duration::from_millis(300);
+/// How long to wait for what must come.
+const PATIENCE: Duration = Duration::from_secs(20);
+/// How long to wait for what must not come.
+const QUIET: Duration = Duration::from_millis(150);
+
+/// What a queue claims and its test offers.
+struct Claims {
+    caps: QueueCaps,
+    reopens: bool,
+    shared: bool,
+    wipes: bool,
+}
+
+/// The cases of the queue's contract.
+pub fn queue_trials<F, Fut>(adapter: &str, factory: F) -> Vec<Trial>
+where
+    F: Fn() -> Fut + Send + Sync + 'static,
+    Fut: Future<Output = anyhow::Result<Store>> + Send + 'static,
+{
+    let mut suite = Suite::new(adapter, "queue", factory);
+    let unknown = Claims { caps: everything(), reopens: true, shared: true, wipes: true };
+    let claims = suite.probe(unknown, |subject, queue| Claims {
+        caps: queue.caps().clone(),
+        reopens: subject.opens() && queue.caps().durability != Durability::Memory,
+        shared: subject.opens() && queue.caps().shared,
+        wipes: subject.wipes(),
+    });
+    delivery::cases(&mut suite, &claims);
+    leases::cases(&mut suite, &claims);
+    sending::cases(&mut suite, &claims);
+    refusals::cases(&mut suite, &claims);
+    fencing::cases(&mut suite, &claims);
+    store::cases(&mut suite, &claims);
+    suite.finish()
+}
+
+/// The capabilities of a queue that could not be asked: all its cases run, and say why.
+fn everything() -> QueueCaps {
+    QueueCaps {
+        name: "unknown",
+        delay_max: LONG,
+        lease_max: LONG,
+        fenced_settle: true,
+        exact_attempts: true,
+        dedup: Dedup::WhilePresent,
+        payload_max: 1024,
+        exact_stats: true,
+        durability: Durability::Synced,
+        shared: true,
+    }
+}
+
+fn lane() -> Lane {
+    crate::samples::lane("conformance")
+}
+
+fn message() -> Message {
+    Message { ticket: id(0), trace: None, delay: Duration::ZERO }
+}
+
+/// Makes sure of the lane, and sends messages that must all be taken.
+async fn send(queue: &Handle, messages: &[Message]) -> anyhow::Result<()> {
+    queue.ensure(&lane()).await?;
+    let answers = queue.send(&lane(), messages).await;
+    ensure!(answers.len() == messages.len(), "{} answers", answers.len());
+    for answer in answers {
+        answer?;
+    }
+    Ok(())
+}
+
+/// Leases one message that must come.
+async fn take(queue: &Handle, ttl: Duration) -> anyhow::Result<Delivery> {
+    let deliveries = queue.lease(&lane(), 1, ttl, PATIENCE).await?;
+    match <[Delivery; 1]>::try_from(deliveries) {
+        Ok([delivery]) => Ok(delivery),
+        Err(other) => anyhow::bail!("expected one message, but got {other:?}"),
+    }
+}
+
+/// Makes sure that nothing is delivered for a moment.
+async fn expect_quiet(queue: &Handle) -> anyhow::Result<()> {
+    let deliveries = queue.lease(&lane(), 10, LONG, QUIET).await?;
+    ensure!(deliveries.is_empty(), "expected nothing, but got {deliveries:?}");
+    Ok(())
+}
+
+/// Makes sure that a message is the one meant.
+fn expect_ticket(delivery: &Delivery, ticket: TicketId) -> anyhow::Result<()> {
+    ensure!(delivery.ticket == ticket, "expected {ticket}, but got {delivery:?}");
+    Ok(())
+}
+
+fn expect_lost(answer: Result<(), SettleError>) -> anyhow::Result<()> {
+    ensure!(matches!(answer, Err(SettleError::Lost)), "expected Lost, but got {answer:?}");
+    Ok(())
+}

@@ -1,0 +1,125 @@
+//! What a case is given: a store of its own, and ways to open, reopen and lose it.
+
+use anyhow::Context;
+use futures::future::BoxFuture;
+use printmill_backend::{Blobs, Database, PaymentGateway, Queue};
+use std::any::Any;
+use std::future::Future;
+use std::sync::Arc;
+
+type Opener<T> = Arc<dyn Fn() -> BoxFuture<'static, anyhow::Result<Arc<T>>> + Send + Sync>;
+
+/// One isolated store under test, and the first handle to it.
+pub struct Subject<T: ?Sized> {
+    handle: Option<Arc<T>>,
+    open: Option<Opener<T>>,
+    wipe: Option<Opener<T>>,
+    guards: Vec<Box<dyn Any + Send>>,
+}
+
+impl<T: ?Sized + Send + Sync + 'static> Subject<T> {
+    /// A store that this handle leads to.
+    pub fn of(handle: Arc<T>) -> Self {
+        Self { handle: Some(handle), open: None, wipe: None, guards: vec![] }
+    }
+
+    /// Says how to open the same store again: after the first handle is gone, and beside it.
+    pub fn opened_by<F, Fut>(mut self, open: F) -> Self
+    where
+        F: Fn() -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = anyhow::Result<Arc<T>>> + Send + 'static,
+    {
+        self.open = Some(opener(open));
+        self
+    }
+
+    /// Says how to lose everything in the store, and gives a handle to what is left. Earlier
+    /// handles are gone by then.
+    pub fn wiped_by<F, Fut>(mut self, wipe: F) -> Self
+    where
+        F: Fn() -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = anyhow::Result<Arc<T>>> + Send + 'static,
+    {
+        self.wipe = Some(opener(wipe));
+        self
+    }
+
+    /// Keeps something until the case is over: a temporary directory, a server.
+    pub fn keeping(mut self, guard: impl Any + Send) -> Self {
+        self.guards.push(Box::new(guard));
+        self
+    }
+
+    /// The present handle.
+    pub(crate) fn handle(&self) -> anyhow::Result<Arc<T>> {
+        self.handle.clone().context("the store was closed")
+    }
+
+    /// Whether the store can be opened again.
+    pub(crate) fn opens(&self) -> bool {
+        self.open.is_some()
+    }
+
+    /// Whether the store can be lost.
+    pub(crate) fn wipes(&self) -> bool {
+        self.wipe.is_some()
+    }
+
+    /// Another handle to the same store, beside the first.
+    pub(crate) async fn another(&self) -> anyhow::Result<Arc<T>> {
+        let open = self.open.as_ref().context("the store cannot be opened twice")?;
+        open().await
+    }
+
+    /// Closes the store and opens it again. The caller has dropped its own handles.
+    pub(crate) async fn reopen(&mut self) -> anyhow::Result<Arc<T>> {
+        self.handle = None;
+        self.handle = Some(self.another().await?);
+        self.handle()
+    }
+
+    /// Loses the content of the store. The caller has dropped its own handles.
+    pub(crate) async fn wipe(&mut self) -> anyhow::Result<Arc<T>> {
+        let wipe = self.wipe.clone().context("the store cannot be lost")?;
+        self.handle = None;
+        self.handle = Some(wipe().await?);
+        self.handle()
+    }
+}
+
+fn opener<T, F, Fut>(open: F) -> Opener<T>
+where
+    T: ?Sized,
+    F: Fn() -> Fut + Send + Sync + 'static,
+    Fut: Future<Output = anyhow::Result<Arc<T>>> + Send + 'static,
+{
+    Arc::new(move || Box::pin(open()))
+}
+
+impl Subject<dyn Database> {
+    /// A database under test.
+    pub fn database(database: impl Database + 'static) -> Self {
+        Self::of(Arc::new(database))
+    }
+}
+
+impl Subject<dyn Queue> {
+    /// A queue under test.
+    pub fn queue(queue: impl Queue + 'static) -> Self {
+        Self::of(Arc::new(queue))
+    }
+}
+
+impl Subject<Blobs> {
+    /// A store of blobs under test.
+    pub fn blobs(blobs: Blobs) -> Self {
+        Self::of(Arc::new(blobs))
+    }
+}
+
+impl Subject<dyn PaymentGateway> {
+    /// A payment gateway under test.
+    pub fn gateway(gateway: impl PaymentGateway + 'static) -> Self {
+        Self::of(Arc::new(gateway))
+    }
+}
