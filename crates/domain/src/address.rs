@@ -59,7 +59,10 @@ pub fn served(code: &str) -> Result<&'static Country, Problem> {
     Country::find(code).ok_or_else(|| {
         Problem::new(
             Code::CountryNotServed,
-            format!("'{}' is not a country we deliver to", code.chars().take(8).collect::<String>()),
+            format!(
+                "'{}' is not a country we deliver to",
+                code.chars().take(8).collect::<String>()
+            ),
             "use the ISO 3166-1 alpha-2 code of a country that is served, as in DE or US",
         )
     })

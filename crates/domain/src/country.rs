@@ -25,8 +25,8 @@ impl Point {
         let (from, to) = (self.latitude.to_radians(), other.latitude.to_radians());
         let half_latitude = (to - from) / 2.0;
         let half_longitude = (other.longitude - self.longitude).to_radians() / 2.0;
-        let chord = half_latitude.sin().powi(2)
-            + from.cos() * to.cos() * half_longitude.sin().powi(2);
+        let chord =
+            half_latitude.sin().powi(2) + from.cos() * to.cos() * half_longitude.sin().powi(2);
         2.0 * EARTH_RADIUS_KM * chord.clamp(0.0, 1.0).sqrt().asin()
     }
 }

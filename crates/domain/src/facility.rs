@@ -64,8 +64,8 @@ impl Aggregate for Facility {
 pub fn starter_facilities(now: Timestamp) -> Vec<Facility> {
     let all = [Binding::Perfect, Binding::Case, Binding::SaddleStitch];
     let soft = [Binding::Perfect, Binding::SaddleStitch];
-    let place = |number, name: &str, country: &str, latitude, longitude, makes: &[Binding]| {
-        Facility {
+    let place =
+        |number, name: &str, country: &str, latitude, longitude, makes: &[Binding]| Facility {
             id: derive::<FacilityId>(MerchantId::PLATFORM.uuid(), "starter facility", number),
             name: name.into(),
             country: country.into(),
@@ -74,8 +74,7 @@ pub fn starter_facilities(now: Timestamp) -> Vec<Facility> {
             delivers_to: vec![],
             open: true,
             created_at: now,
-        }
-    };
+        };
     vec![
         place(1, "Rotterdam Book Works", "NL", 51.92, 4.48, &all),
         place(2, "Berlin Print House", "DE", 52.52, 13.40, &soft),
@@ -85,4 +84,3 @@ pub fn starter_facilities(now: Timestamp) -> Vec<Facility> {
         place(6, "Melbourne Print Lab", "AU", -37.81, 144.96, &all),
     ]
 }
-

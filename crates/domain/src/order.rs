@@ -128,6 +128,9 @@ impl Order {
         if placement.reference.chars().count() > 100 {
             return Err(Problem::invalid_field("reference", "must have at most 100 characters"));
         }
+        if placement.price.lines.is_empty() {
+            return Err(Problem::invalid_field("items", "must have at least 1 line"));
+        }
         let Placement { id, merchant, reference, recipient, quote, price, payment_method } =
             placement;
         let items = price.lines.into_iter().enumerate().map(|(index, line)| Item {

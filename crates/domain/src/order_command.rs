@@ -194,21 +194,15 @@ impl Order {
     ) -> Result<Decided<Order>, Problem> {
         tracking.check("tracking")?;
         let data = json!(tracking);
-        let mut decided =
-            self.step(item, ItemState::Shipped, "print_job.shipped", data, |_| {})?;
+        let mut decided = self.step(item, ItemState::Shipped, "print_job.shipped", data, |_| {})?;
         if decided.is_quiet() {
             return Ok(decided);
         }
         let order = &mut decided.state;
         let print_job = PrintJob::id_for(item);
         let id = derive::<ShipmentId>(print_job.uuid(), "shipment", 1);
-        let shipment = Shipment {
-            id,
-            print_job,
-            state: ShipmentState::Shipped,
-            tracking,
-            shipped_at: now,
-        };
+        let shipment =
+            Shipment { id, print_job, state: ShipmentState::Shipped, tracking, shipped_at: now };
         order.shipments.push(shipment);
         if order.state == OrderState::Shipped {
             let mut stream = Stream::new(self.id, &mut order.sequence);

@@ -1,0 +1,206 @@
+//! Random lives of tickets, with all the holders they ever had.
+
+use crate::cases;
+use crate::fixtures::{at, id, merchant, problem};
+use crate::history::stored_and_read;
+use chrono::TimeDelta;
+use printmill_domain::lane::Lane;
+use printmill_domain::problem::{Code, Problem};
+use printmill_domain::ticket::{Fence, RetryPolicy, Ticket, TicketState};
+use proptest::prelude::*;
+use proptest::sample::Index;
+use serde_json::json;
+
+#[derive(Debug, Clone)]
+enum Move {
+    Claim { token: u64, lease_seconds: i64 },
+    Extend { fence: Index, lease_seconds: i64, progress: u16 },
+    Complete { fence: Index },
+    Release { fence: Index },
+    Fail { fence: Index, hopeless: bool, jitter: u16 },
+    Sent,
+}
+
+fn moves() -> impl Strategy<Value = Vec<(i64, Move)>> {
+    // Few tokens, so that they repeat: the attempt must count as well.
+    let tokens = || 0..3u64;
+    let jitter = prop_oneof![3 => 0..=1_000u16, 1 => any::<u16>()];
+    let one = prop_oneof![
+        6 => (tokens(), 0..30i64)
+            .prop_map(|(token, lease_seconds)| Move::Claim { token, lease_seconds }),
+        3 => (any::<Index>(), 0..30i64, any::<u16>()).prop_map(|(fence, lease_seconds, progress)| {
+            Move::Extend { fence, lease_seconds, progress }
+        }),
+        1 => any::<Index>().prop_map(|fence| Move::Complete { fence }),
+        2 => any::<Index>().prop_map(|fence| Move::Release { fence }),
+        4 => (any::<Index>(), prop::bool::weighted(0.1), jitter)
+            .prop_map(|(fence, hopeless, jitter)| Move::Fail { fence, hopeless, jitter }),
+        1 => Just(Move::Sent),
+    ];
+    prop::collection::vec((0..20i64, one), 0..40)
+}
+
+fn policy() -> impl Strategy<Value = RetryPolicy> {
+    (1..6u32, 1..5_000i64, 1..40_000i64).prop_map(|(failures_max, base, ceiling)| RetryPolicy {
+        failures_max,
+        base: TimeDelta::milliseconds(base),
+        ceiling: TimeDelta::milliseconds(ceiling),
+    })
+}
+
+struct World {
+    ticket: Ticket,
+    fences: Vec<Fence>,
+    policy: RetryPolicy,
+}
+
+impl World {
+    fn begin(policy: RetryPolicy) -> Self {
+        let lane = Lane::express();
+        let ticket = Ticket::new(id(1), merchant(), lane, "a.b", json!({}), at(0));
+        // Proofs that were never given.
+        let strange = |ticket, attempt| Fence { ticket: id(ticket), attempt, token: 0 };
+        Self { ticket, fences: vec![strange(1, 0), strange(2, 1)], policy }
+    }
+
+    fn take(&mut self, step: &Move, seconds: i64) {
+        let (before, now) = (self.ticket.clone(), at(seconds));
+        let pick = |fence: &Index| fence.get(&self.fences).clone();
+        let next = match step {
+            Move::Claim { token, lease_seconds } => {
+                let claimed = before.claim("w", *token, TimeDelta::seconds(*lease_seconds), now);
+                assert_eq!(claimed.is_ok(), before.claimable(now));
+                claimed
+            }
+            Move::Extend { fence, lease_seconds, progress } => {
+                before.extend(&pick(fence), TimeDelta::seconds(*lease_seconds), *progress, now)
+            }
+            Move::Complete { fence } => before.complete(&pick(fence), now),
+            Move::Release { fence } => before.release(&pick(fence), now),
+            Move::Fail { fence, hopeless, jitter } => {
+                let jitter = *jitter;
+                before.fail(&pick(fence), problem(1), *hopeless, &self.policy, jitter, now)
+            }
+            Move::Sent => Ok(before.sent(now)),
+        };
+        match next {
+            Ok(next) => {
+                self.check_step(&before, &next, step, seconds);
+                self.fences.extend(next.fence().filter(|_| matches!(step, Move::Claim { .. })));
+                self.ticket = next;
+            }
+            Err(problem) => assert_eq!(problem.code, Code::LeaseLost),
+        }
+        self.check(seconds);
+    }
+
+    fn check_step(&self, before: &Ticket, next: &Ticket, step: &Move, seconds: i64) {
+        assert_eq!(next.version, before.version + 1, "every change counts");
+        let identity =
+            |t: &Ticket| (t.id, t.merchant, t.lane.clone(), t.kind.clone(), t.created_at);
+        assert_eq!(identity(before), identity(next));
+        if before.state.is_final() {
+            assert_eq!(next.state, before.state, "the end is the end");
+        }
+        let claimed = u32::from(matches!(step, Move::Claim { .. }));
+        let failed = u32::from(matches!(step, Move::Fail { .. }));
+        assert_eq!(next.attempt, before.attempt + claimed);
+        assert_eq!(next.failures, before.failures + failed);
+        if let (0, TicketState::Leased) = (claimed, next.state) {
+            assert!(next.progress >= before.progress);
+        }
+        match (step, next.state) {
+            (Move::Fail { hopeless, .. }, TicketState::Dead) => {
+                assert!(*hopeless || next.failures == self.policy.failures_max);
+            }
+            (Move::Fail { hopeless, .. }, TicketState::Queued) => {
+                assert!(!hopeless && next.failures < self.policy.failures_max);
+                let wait = next.due_at - at(seconds);
+                assert!(wait <= self.policy.ceiling && wait >= TimeDelta::zero(), "{wait}");
+                assert!(!next.claimable(next.due_at - TimeDelta::microseconds(1)));
+                assert!(next.claimable(next.due_at));
+                assert_eq!(next.sent_at, None, "the relay must send it again");
+            }
+            (Move::Release { .. }, state) => {
+                assert_eq!(state, TicketState::Queued);
+                assert!(next.claimable(at(seconds)) && next.sent_at.is_none());
+            }
+            (Move::Complete { .. }, state) => assert_eq!(state, TicketState::Done),
+            (Move::Claim { .. } | Move::Extend { .. }, state) => {
+                assert_eq!(state, TicketState::Leased);
+            }
+            (Move::Sent, state) => assert_eq!((state, &next.token), (before.state, &before.token)),
+            (step, state) => panic!("{step:?} led to {state:?}"),
+        }
+    }
+
+    fn check(&self, seconds: i64) {
+        let (ticket, now) = (&self.ticket, at(seconds));
+        assert_eq!(&stored_and_read(ticket), ticket);
+        assert!(ticket.failures <= self.policy.failures_max && ticket.failures <= ticket.attempt);
+        assert!(ticket.progress <= 1_000);
+        let leased = ticket.state == TicketState::Leased;
+        let lease = (ticket.token.is_some(), ticket.holder.is_some(), ticket.lease_until.is_some());
+        assert_eq!(lease, (leased, leased, leased));
+        let good = ticket.fence();
+        assert_eq!(good.is_some(), leased);
+        for fence in &self.fences {
+            let holds = good.as_ref() == Some(fence);
+            let latest = leased && self.fences.last() == Some(fence);
+            assert_eq!(holds, latest, "only the proof of the last claim holds: {fence:?}");
+            let second = TimeDelta::seconds(1);
+            let moves: [Result<Ticket, Problem>; 4] = [
+                ticket.extend(fence, second, 0, now),
+                ticket.complete(fence, now),
+                ticket.release(fence, now),
+                ticket.fail(fence, problem(0), false, &self.policy, 0, now),
+            ];
+            assert!(moves.iter().all(|moved| moved.is_ok() == holds), "{fence:?} {ticket:?}");
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(cases(512))]
+
+    #[test]
+    fn no_life_of_a_ticket_breaks_its_rules(policy in policy(), moves in moves()) {
+        let mut world = World::begin(policy);
+        let mut seconds = 0;
+        for (elapsed, step) in moves {
+            seconds += elapsed;
+            world.take(&step, seconds);
+        }
+    }
+
+    #[test]
+    fn a_ticket_that_always_fails_is_dead_after_so_many_failures(policy in policy(), jitter: u16) {
+        let mut ticket = World::begin(policy).ticket;
+        let mut failures = 0;
+        while !ticket.state.is_final() {
+            let now = ticket.due_at;
+            let held = ticket.claim("w", 1, TimeDelta::seconds(1), now).unwrap();
+            let fence = held.fence().unwrap();
+            ticket = held.fail(&fence, problem(1), false, &policy, jitter, now).unwrap();
+            failures += 1;
+        }
+        prop_assert_eq!((ticket.state, failures), (TicketState::Dead, policy.failures_max));
+    }
+
+    #[test]
+    fn pauses_grow_up_to_the_ceiling_and_jitter_keeps_their_lower_half(
+        policy in policy(),
+        failures: u32,
+        jitter: u16,
+    ) {
+        let full = |failures: u32| {
+            let doubled = 2f64.powi(failures.saturating_sub(1).min(60) as i32)
+                * policy.base.num_milliseconds() as f64;
+            doubled.min(policy.ceiling.num_milliseconds() as f64)
+        };
+        let wait = policy.backoff(failures, jitter).num_milliseconds() as f64;
+        prop_assert!(wait <= full(failures) && wait >= (full(failures) / 2.0).floor());
+        prop_assert!(policy.backoff(failures, jitter) <= policy.backoff(failures.saturating_add(1), jitter));
+        prop_assert!(policy.backoff(failures, 0) <= policy.backoff(failures, jitter));
+    }
+}
