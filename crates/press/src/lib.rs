@@ -3,11 +3,11 @@
 //! The crate is pure: it knows no storage, no queue and no clock. Bytes come in through [`std::io::Read`] or
 //! [`photobook::Sources`], and go out through [`std::io::Write`]; the same input gives the same bytes, always.
 //!
-//! - [`inspect`] tells what a file really is, and whether it is whole.
-//! - [`layout`] puts pictures on the pages of a book.
-//! - [`photobook`] writes the book as a PDF, one object at a time.
-//! - [`reread`] reads a PDF as another program would, and checks it.
-//! - [`specimen`] makes photographs to try all this with.
+//! - [`mod@inspect`] tells what a file really is, and whether it is whole.
+//! - [`mod@layout`] puts pictures on the pages of a book.
+//! - [`mod@photobook`] writes the book as a PDF, one object at a time.
+//! - [`mod@reread`] reads a PDF as another program would, and checks it.
+//! - [`mod@specimen`] makes photographs to try all this with.
 
 pub mod geometry;
 pub mod inspect;

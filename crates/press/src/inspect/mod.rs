@@ -16,6 +16,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use chrono::NaiveDateTime;
 
 pub use error::InspectError;
+#[cfg(test)]
+pub(crate) use icc::describes;
 
 use crate::geometry::Orientation;
 

@@ -5,7 +5,7 @@ use std::io::{self, Write};
 
 use flate2::Compression;
 use flate2::write::ZlibEncoder;
-use moxcms::{ColorDateTime, ColorProfile, ProfileText};
+use moxcms::{ColorProfile, ProfileText};
 use pdf_writer::{Name, Ref};
 use sha2::{Digest, Sha256};
 
@@ -75,15 +75,32 @@ fn gray() -> io::Result<Vec<u8>> {
     encode(profile)
 }
 
-fn encode(mut profile: ColorProfile) -> io::Result<Vec<u8>> {
-    // A clock in here would change every PDF that is made twice.
-    profile.creation_date_time = ColorDateTime {
-        year: 2020,
-        month: 1,
-        day_of_the_month: 1,
-        hours: 0,
-        minutes: 0,
-        seconds: 0,
-    };
-    profile.encode().map_err(|error| io::Error::other(format!("colour profile: {error}")))
+/// The encoded profile, with its time of making (bytes 24 to 36 of the header: six numbers from the year to the second)
+/// set to the start of 2020. The encoder writes the time of day there, which would change every PDF made twice.
+fn encode(profile: ColorProfile) -> io::Result<Vec<u8>> {
+    let encoded = profile.encode();
+    let mut bytes =
+        encoded.map_err(|error| io::Error::other(format!("colour profile: {error}")))?;
+    let time = bytes.get_mut(24..36).ok_or_else(|| io::Error::other("colour profile too short"))?;
+    time.copy_from_slice(&[0x07, 0xE4, 0, 1, 0, 1, 0, 0, 0, 0, 0, 0]);
+    Ok(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::inspect::describes;
+
+    /// A profile that changes, changes every book. If this fails because its encoder changed on purpose, the renderer
+    /// needs a new version as well.
+    #[test]
+    fn default_profiles_never_change() {
+        let hash = |profile: &[u8]| hex::encode(&Sha256::digest(profile)[..8]);
+        let (srgb, gray) = (srgb().expect("encodes"), gray().expect("encodes"));
+        assert!(describes(&srgb, Colour::Rgb) && describes(&gray, Colour::Gray));
+        assert_eq!(
+            (hash(&srgb).as_str(), hash(&gray).as_str()),
+            ("efe74de64b53f89f", "4b89b6a2d7da4622")
+        );
+    }
 }
