@@ -3,19 +3,17 @@
 //! `object_store::ObjectStore` is the storage trait; this adds what it lacks.
 
 use crate::error::{BackendError, Fault};
+use crate::upload::Upload;
 use bytes::Bytes;
 use futures::stream::BoxStream;
 use futures::{Stream, StreamExt};
 use object_store::path::Path;
-use object_store::{GetOptions, GetRange, ObjectStore, ObjectStoreExt, PutPayload, WriteMultipart};
+use object_store::{GetOptions, GetRange, ObjectStore, ObjectStoreExt, PutPayload};
 use printmill_domain::asset::BlobRef;
 use printmill_domain::ids::MerchantId;
 use sha2::{Digest, Sha256};
 use std::ops::Range;
 use std::sync::Arc;
-
-/// Bytes are written to the store in parts of this size.
-const PART_BYTES: usize = 5 * 1024 * 1024;
 
 /// What a store of blobs says of itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -34,10 +32,11 @@ pub struct BlobsCaps {
 ///   are stored once, and another merchant's are never found.
 /// - **Whole or not at all.** Bytes arrive under `quarantine/` and are moved when they are
 ///   complete and their hash is known. A blob that can be found is whole.
-/// - **Repeats.** Putting the same bytes again changes nothing and answers the same.
-/// - **Limits.** A stream that exceeds the limit is refused, and nothing of it remains.
+/// - **Repeats.** Putting the same bytes again answers the same, and mends a damaged blob.
+/// - **Limits.** A stream that exceeds the limit is refused with `Rejected`, and nothing of it
+///   remains; neither does anything of a stream that breaks off.
 /// - **Verified.** `read` answers `Corrupt` when the stored bytes are not those that the name
-///   promises. Ranges cannot be verified.
+///   promises. Ranges cannot be verified; a range that goes beyond the blob is `Rejected`.
 /// - **Missing** blobs answer `NotFound`.
 /// - **Who retries.** The caller; every call may be repeated.
 #[derive(Clone)]
@@ -93,42 +92,49 @@ impl Blobs {
     {
         let upload = hex::encode(crate::fresh::bytes::<16>());
         let quarantine = Path::from(format!("quarantine/{merchant}/{upload}"));
-        let multipart = self.store.put_multipart(&quarantine).await;
-        let multipart = multipart.map_err(|error| self.failed("begin an upload", error))?;
-        let mut writer = WriteMultipart::new_with_chunk_size(multipart, PART_BYTES);
-        let mut hash = Sha256::new();
-        let mut size = 0u64;
-        let arrived = loop {
-            match stream.next().await {
-                None => break Ok(()),
-                Some(Err(error)) => {
-                    let fault = Fault::Unavailable;
-                    break Err(self
-                        .error(fault, "receive an upload", "it broke off")
-                        .because(error));
-                }
-                Some(Ok(bytes)) => {
-                    size += bytes.len() as u64;
-                    if size > limit {
-                        let detail = format!("it has more than {limit} bytes");
-                        break Err(self.error(Fault::Rejected, "receive an upload", detail));
-                    }
-                    hash.update(&bytes);
-                    if let Err(error) = writer.wait_for_capacity(2).await {
-                        break Err(self.failed("store an upload", error));
-                    }
-                    writer.write(&bytes);
-                }
+        let parts = self.store.put_multipart(&quarantine).await;
+        let parts = parts.map_err(|error| self.failed("begin an upload", error))?;
+        let mut upload = Upload::new(parts);
+        let blob = match self.receive(&mut upload, &mut stream, limit).await {
+            Ok(blob) => blob,
+            Err(error) => {
+                upload.abort().await;
+                return Err(error);
             }
         };
-        if let Err(error) = arrived {
-            let _ = writer.abort().await;
+        if let Err(error) = self.promote(merchant, &quarantine, &blob).await {
+            let _ = self.store.delete(&quarantine).await;
             return Err(error);
         }
-        writer.finish().await.map_err(|error| self.failed("finish an upload", error))?;
-        let blob = BlobRef { sha256: hex::encode(hash.finalize()), size };
-        self.promote(merchant, &quarantine, &blob).await?;
         Ok(blob)
+    }
+
+    async fn receive<E>(
+        &self,
+        upload: &mut Upload,
+        stream: &mut (impl Stream<Item = Result<Bytes, E>> + Unpin + Send),
+        limit: u64,
+    ) -> Result<BlobRef, BackendError>
+    where
+        E: std::error::Error + Send + Sync + 'static,
+    {
+        let mut hash = Sha256::new();
+        let mut size = 0u64;
+        while let Some(bytes) = stream.next().await {
+            let bytes = bytes.map_err(|error| {
+                self.error(Fault::Unavailable, "receive an upload", "it broke off").because(error)
+            })?;
+            size += bytes.len() as u64;
+            if size > limit {
+                let detail = format!("it has more than {limit} bytes");
+                return Err(self.error(Fault::Rejected, "receive an upload", detail));
+            }
+            hash.update(&bytes);
+            let stored = upload.write(&bytes).await;
+            stored.map_err(|error| self.failed("store an upload", error))?;
+        }
+        upload.finish().await.map_err(|error| self.failed("finish an upload", error))?;
+        Ok(BlobRef { sha256: hex::encode(hash.finalize()), size })
     }
 
     /// A whole blob, verified against its name.
@@ -156,8 +162,18 @@ impl Blobs {
             self.store.head(&key).await.map_err(|error| self.failed("find a blob", error))?;
             return Ok(futures::stream::empty().boxed());
         }
+        let end = range.end;
         let options = GetOptions { range: Some(GetRange::Bounded(range)), ..Default::default() };
         let found = self.store.get_opts(&key, options).await;
+        let size = match &found {
+            Ok(found) => found.meta.size,
+            // Some stores refuse such a range, each in its own words.
+            Err(_) => self.size(merchant, sha256).await?.unwrap_or(end),
+        };
+        if end > size {
+            let detail = format!("the range ends at {end}, the blob at {size}");
+            return Err(self.error(Fault::Rejected, "read a blob", detail));
+        }
         let found = found.map_err(|error| self.failed("read a blob", error))?;
         let name = self.caps.name;
         let parts = found.into_stream();
@@ -187,10 +203,18 @@ impl Blobs {
 
     /// Writes, reads and removes a small object, to find out at start whether the store works.
     pub async fn probe(&self) -> Result<(), BackendError> {
+        const CONTENT: &[u8] = b"printmill";
         let key = Path::from(format!("probe/{}", hex::encode(crate::fresh::bytes::<8>())));
-        let put = self.store.put(&key, PutPayload::from_static(b"printmill")).await;
+        let put = self.store.put(&key, PutPayload::from_static(CONTENT)).await;
         put.map_err(|error| self.failed("write a test object", error))?;
-        self.store.delete(&key).await.map_err(|error| self.failed("delete a test object", error))
+        let read = async { self.store.get(&key).await?.bytes().await }.await;
+        let deleted = self.store.delete(&key).await;
+        let read = read.map_err(|error| self.failed("read a test object", error))?;
+        if read != CONTENT {
+            let detail = "it came back different from what was written";
+            return Err(self.error(Fault::Corrupt, "read a test object", detail));
+        }
+        deleted.map_err(|error| self.failed("delete a test object", error))
     }
 
     async fn promote(
@@ -199,11 +223,8 @@ impl Blobs {
         quarantine: &Path,
         blob: &BlobRef,
     ) -> Result<(), BackendError> {
-        let key = Self::key(merchant, &blob.sha256);
-        let moved = match self.size(merchant, &blob.sha256).await? {
-            Some(size) if size == blob.size => self.store.delete(quarantine).await,
-            _ => self.store.rename(quarantine, &key).await,
-        };
+        // Also when the blob is there: it may be damaged, or about to be deleted.
+        let moved = self.store.rename(quarantine, &Self::key(merchant, &blob.sha256)).await;
         moved.map_err(|error| self.failed("move an upload into place", error))
     }
 

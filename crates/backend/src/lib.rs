@@ -12,6 +12,7 @@ pub mod error;
 pub mod fresh;
 pub mod payment_gateway;
 pub mod queue;
+mod upload;
 
 pub use blobs::Blobs;
 pub use change::{Change, CommitError, Expected, Record, RequestRecord, TicketGuard, TicketWrite};
