@@ -68,6 +68,7 @@ pub(crate) fn book(print: PrintId, revision: &Revision, product: &Product) -> Bo
         document_id: format!("printmill:{print}:{}", revision.number),
         created_at: revision.created_at,
         size,
+        max_ppi: None,
         pages: pages.collect(),
     }
 }
