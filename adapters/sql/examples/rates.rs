@@ -98,6 +98,7 @@ async fn main() -> Result<()> {
     let count = latencies.len();
     let quantile = |part: f64| latencies.get((count as f64 * part) as usize).copied();
     let batches = *database.commits().borrow();
+    anyhow::ensure!(database.head().await? >= 2 * count as u64, "events are missing");
     println!(
         "{clients} clients: {:.0} changes/s, {:.1} per batch, p50 {:?}, p99 {:?}, max {:?}, \
          {:.0} µs of CPU per change",

@@ -12,6 +12,8 @@ pub mod migration;
 pub mod queue;
 mod reads;
 mod sqlite;
+#[cfg(test)]
+mod tests;
 
 pub use config::{InvalidAddress, Location};
 pub use database::SqlDatabase;

@@ -46,21 +46,21 @@ pub(crate) struct Counted {
 static BEGIN: LazyLock<String> = LazyLock::new(|| {
     String::from(
         "BEGIN IMMEDIATE; \
-         SELECT m.id, m.token FROM json_each(?1) AS j CROSS JOIN message AS m \
+         SELECT m.id, m.token FROM json_each($1) AS j CROSS JOIN message AS m \
          ON m.id = j.value ->> 0 AND m.token = j.value ->> 1",
     )
 });
 
 static WRITE: LazyLock<String> = LazyLock::new(|| {
     format!(
-        "DELETE FROM message WHERE id IN (SELECT value ->> 0 FROM json_each(?1)); \
+        "DELETE FROM message WHERE id IN (SELECT value ->> 0 FROM json_each($1)); \
          UPDATE message SET state = {LEASED}, visible_at = j.value ->> 1 \
-         FROM json_each(?2) AS j WHERE message.id = j.value ->> 0; \
+         FROM json_each($2) AS j WHERE message.id = j.value ->> 0; \
          UPDATE message SET state = j.value ->> 1, visible_at = j.value ->> 2, token = NULL \
-         FROM json_each(?3) AS j WHERE message.id = j.value ->> 0; \
+         FROM json_each($3) AS j WHERE message.id = j.value ->> 0; \
          INSERT INTO message (lane, ticket, state, visible_at, trace) \
          SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4 \
-         FROM json_each(?4) WHERE true ON CONFLICT DO NOTHING"
+         FROM json_each($4) WHERE true ON CONFLICT DO NOTHING"
     )
 });
 
@@ -70,14 +70,14 @@ static CLAIM: LazyLock<String> = LazyLock::new(|| {
     let part = |state: i64, due: &str| {
         format!(
             "SELECT * FROM (SELECT id, visible_at FROM message \
-             WHERE lane = ?1 AND state = {state} {due} ORDER BY visible_at LIMIT ?4)"
+             WHERE lane = $1 AND state = {state} {due} ORDER BY visible_at LIMIT $4)"
         )
     };
-    let due = "AND visible_at <= ?2";
+    let due = "AND visible_at <= $2";
     format!(
-        "UPDATE message SET state = {LEASED}, visible_at = ?3, token = random(), \
+        "UPDATE message SET state = {LEASED}, visible_at = $3, token = random(), \
          attempts = attempts + 1 WHERE id IN (SELECT id FROM ({} UNION ALL {} UNION ALL {}) \
-         ORDER BY visible_at, id LIMIT ?4) RETURNING id, token, ticket, attempts, trace",
+         ORDER BY visible_at, id LIMIT $4) RETURNING id, token, ticket, attempts, trace",
         part(READY, ""),
         part(DELAYED, due),
         part(LEASED, due),
@@ -88,16 +88,16 @@ static NEXT: LazyLock<String> = LazyLock::new(|| {
     let next = |state: i64| {
         format!("(SELECT min(visible_at) FROM message WHERE lane = j.value AND state = {state})")
     };
-    format!("SELECT j.value, {}, {} FROM json_each(?1) AS j", next(DELAYED), next(LEASED))
+    format!("SELECT j.value, {}, {} FROM json_each($1) AS j", next(DELAYED), next(LEASED))
 });
 
 static COUNT: LazyLock<String> = LazyLock::new(|| {
     let all =
-        |state: i64| format!("(SELECT count FROM lane_count WHERE lane = ?1 AND state = {state})");
+        |state: i64| format!("(SELECT count FROM lane_count WHERE lane = $1 AND state = {state})");
     let due = |state: i64| {
         format!(
             "(SELECT count(*) FROM message \
-             WHERE lane = ?1 AND state = {state} AND visible_at <= ?2)"
+             WHERE lane = $1 AND state = {state} AND visible_at <= $2)"
         )
     };
     format!(
@@ -114,7 +114,7 @@ static COUNT: LazyLock<String> = LazyLock::new(|| {
 static PROMOTE: LazyLock<String> = LazyLock::new(|| {
     format!(
         "UPDATE message SET state = {READY} WHERE id IN (SELECT id FROM message \
-         WHERE lane = ?1 AND state IN ({DELAYED}, {LEASED}) AND visible_at <= ?2 LIMIT 4096)"
+         WHERE lane = $1 AND state IN ({DELAYED}, {LEASED}) AND visible_at <= $2 LIMIT 4096)"
     )
 });
 

@@ -33,22 +33,22 @@ static LOOK_UP: LazyLock<String> = LazyLock::new(|| {
         let number = index + 1;
         parts.push(format!(
             "SELECT {number}, id, NULL, NULL, NULL, version, NULL, NULL FROM \"{}\" \
-             WHERE id IN (SELECT value FROM json_each(?{number}))",
+             WHERE id IN (SELECT value FROM json_each(${number}))",
             kind.name()
         ));
     }
     parts.push(format!(
         "SELECT {TICKETS}, id, state, NULL, NULL, version, attempt, token FROM ticket \
-         WHERE id IN (SELECT value FROM json_each(?{TICKETS}))"
+         WHERE id IN (SELECT value FROM json_each(${TICKETS}))"
     ));
     parts.push(format!(
         "SELECT {EVENTS}, e.stream, NULL, NULL, NULL, e.sequence, NULL, NULL \
-         FROM json_each(?{EVENTS}) AS j CROSS JOIN event_log AS e \
+         FROM json_each(${EVENTS}) AS j CROSS JOIN event_log AS e \
          ON e.stream = j.value ->> 0 AND e.sequence = j.value ->> 1"
     ));
     parts.push(format!(
         "SELECT {REQUESTS}, r.merchant, r.id, r.fingerprint, r.outcome, r.at, NULL, NULL \
-         FROM json_each(?{REQUESTS}) AS j CROSS JOIN request AS r \
+         FROM json_each(${REQUESTS}) AS j CROSS JOIN request AS r \
          ON r.merchant = j.value ->> 0 AND r.id = j.value ->> 1"
     ));
     parts.push(format!(
@@ -82,12 +82,12 @@ static APPLY: LazyLock<String> = LazyLock::new(|| {
     script.push_str(&upsert("ticket", &columns, TICKETS));
     script.push_str(&format!(
         "INSERT INTO event_log (seq, merchant, stream, sequence, kind, subject, data, at, trace) \
-         SELECT ?{HEAD} + key + 1, {} FROM json_each(?{EVENTS});",
+         SELECT ${HEAD} + key + 1, {} FROM json_each(${EVENTS});",
         values(8)
     ));
     script.push_str(&format!(
         "INSERT INTO request (merchant, id, fingerprint, outcome, at) \
-         SELECT {} FROM json_each(?{REQUESTS});",
+         SELECT {} FROM json_each(${REQUESTS});",
         values(5)
     ));
     script.push_str("COMMIT");
@@ -103,7 +103,7 @@ fn upsert(table: &str, columns: &[&str], parameter: usize) -> String {
     let sets: Vec<String> =
         columns.iter().map(|column| format!("{column} = excluded.{column}")).collect();
     format!(
-        "INSERT INTO \"{table}\" (id, {}) SELECT {} FROM json_each(?{parameter}) WHERE true \
+        "INSERT INTO \"{table}\" (id, {}) SELECT {} FROM json_each(${parameter}) WHERE true \
          ON CONFLICT (id) DO UPDATE SET {};",
         columns.join(", "),
         values(columns.len() + 1),

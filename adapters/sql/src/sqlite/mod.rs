@@ -1,4 +1,7 @@
 //! What only SQLite does: connection settings, group commit, claiming from the queue's table.
+//!
+//! Parameters are written `$1`, never `?1`: in a script of several statements the driver counts
+//! the numbers that a statement leaves out as used, and then binds nothing to later ones.
 
 pub(crate) mod change_rows;
 pub(crate) mod claim;
