@@ -1,2 +1,28 @@
 //! The `printmill` binary.
-fn main() {}
+
+mod bootstrap;
+mod cli;
+mod commands;
+mod config;
+mod failure;
+mod node;
+mod output;
+mod roles;
+mod signals;
+mod telemetry;
+mod wiring;
+
+use clap::Parser;
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    let cli = cli::Cli::parse();
+    let json = cli.json;
+    match commands::run(cli) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            failure.report(json);
+            ExitCode::FAILURE
+        }
+    }
+}

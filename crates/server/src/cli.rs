@@ -1,0 +1,116 @@
+//! The command line: what every command shares, and the list of commands.
+
+use crate::commands::{
+    config::ConfigArgs, demo::DemoArgs, facility::FacilityCommand, keys::KeysCommand,
+    order::OrderArgs, orders::OrdersCommand, quote::QuoteArgs, serve::ServeArgs, up::UpArgs,
+    upload::UploadArgs,
+};
+use crate::failure::Outcome;
+use clap::{Args, Parser, Subcommand};
+use printmill_client::Client;
+use std::path::PathBuf;
+
+const EXAMPLES: &str = "\
+Examples:
+  printmill demo                          an order from photos to shipped, with nothing set up
+  printmill up                            run a node; shows an API key on its first start
+  export PRINTMILL_KEY=pmk_…              the key that `up` showed
+  printmill upload photos/*.jpg           upload pictures
+  printmill orders list                   see what was ordered
+
+Each command says more with --help. Every error has a page in docs/errors/.";
+
+/// A print and media cloud: takes in photos, makes print-ready books of them, and sends each to
+/// the facility nearest to whoever receives it.
+#[derive(Debug, Parser)]
+#[command(name = "printmill", version, propagate_version = true, after_help = EXAMPLES)]
+#[command(max_term_width = 100, disable_help_subcommand = true)]
+pub(crate) struct Cli {
+    /// Print JSON for scripts: one value (those that go on, like `orders watch`: one per line),
+    /// and errors as JSON on standard error.
+    #[arg(long, global = true, display_order = 900)]
+    pub(crate) json: bool,
+    /// The configuration file; ./printmill.toml is read when it is there.
+    #[arg(long, global = true, value_name = "FILE", display_order = 901)]
+    pub(crate) config: Option<PathBuf>,
+    /// What to do.
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// All commands.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// See an order go from photos to shipped, on this machine, with nothing set up.
+    Demo(DemoArgs),
+    /// Run a whole node until it is stopped; makes a merchant and a key on its first start.
+    Up(UpArgs),
+    /// Run some roles of a node: api, worker, dispatcher.
+    Serve(ServeArgs),
+    /// Upload pictures and wait until they are inspected.
+    Upload(UploadArgs),
+    /// Make a photobook of uploaded pictures and get an offer for it.
+    Quote(QuoteArgs),
+    /// Turn an offer into an order, and pay it.
+    Order(OrderArgs),
+    /// List orders, show one, or watch one live.
+    #[command(subcommand)]
+    Orders(OrdersCommand),
+    /// Run a print facility's client, or list the facilities.
+    #[command(subcommand)]
+    Facility(FacilityCommand),
+    /// List what can be made.
+    Products(ProductsArgs),
+    /// Make, list and revoke API keys, straight in the configured database.
+    #[command(subcommand)]
+    Keys(KeysCommand),
+    /// Show the configuration as it takes effect, secrets left out.
+    Config(ConfigArgs),
+    /// Print shell completions.
+    Completions(CompletionsArgs),
+}
+
+/// Which server to talk to, and as whom.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct ServerArgs {
+    /// The server's address.
+    #[arg(long, env = "PRINTMILL_SERVER", value_name = "URL")]
+    #[arg(default_value = "http://127.0.0.1:7070", display_order = 800)]
+    pub(crate) server: String,
+    /// The API key. Better in the environment than on the command line, where others see it.
+    #[arg(long, env = "PRINTMILL_KEY", hide_env_values = true, value_name = "KEY")]
+    #[arg(display_order = 801)]
+    pub(crate) key: Option<String>,
+}
+
+impl ServerArgs {
+    /// A client of that server.
+    pub(crate) fn client(&self) -> Outcome<Client> {
+        let key = self.key.as_deref().map(str::trim).filter(|key| !key.is_empty());
+        Ok(Client::connect(&self.server, key)?)
+    }
+}
+
+/// List what can be made.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  printmill products
+  printmill products --json | jq -r '.products[].sku'")]
+pub(crate) struct ProductsArgs {
+    #[command(flatten)]
+    pub(crate) server: ServerArgs,
+}
+
+/// Print shell completions.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  printmill completions bash > ~/.local/share/bash-completion/completions/printmill
+  printmill completions zsh  > ~/.zfunc/_printmill
+  printmill completions fish > ~/.config/fish/completions/printmill.fish")]
+pub(crate) struct CompletionsArgs {
+    /// The shell.
+    #[arg(value_enum)]
+    pub(crate) shell: clap_complete::Shell,
+}

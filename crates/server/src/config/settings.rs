@@ -1,0 +1,301 @@
+//! Everything that can be set, what it means, and what it is when nobody sets it.
+
+use crate::failure::{Failure, Outcome};
+use clap::Args;
+use serde::{Deserialize, Deserializer, Serialize, de};
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use url::Url;
+
+/// What a setting is called and what it means.
+#[derive(Debug)]
+pub(crate) struct Setting {
+    /// The key in the file. The variable is `PRINTMILL_` and the key in capitals; the flag is
+    /// the key with hyphens.
+    pub(crate) key: &'static str,
+    /// What it means.
+    pub(crate) doc: &'static str,
+    /// An example, as TOML.
+    pub(crate) example: &'static str,
+    /// Whether it is a number.
+    pub(crate) number: bool,
+}
+
+macro_rules! settings {
+    ($($key:ident: $type:ty, $number:literal, $example:literal, $doc:literal;)*) => {
+        /// All settings, in the order in which they are shown.
+        pub(crate) const SETTINGS: &[Setting] = &[
+            $(Setting {
+                key: stringify!($key), doc: $doc, example: $example, number: $number,
+            },)*
+            Setting { key: "signing_key", doc: SIGNING_KEY, example: "\"64 hex digits\"", number: false },
+        ];
+
+        /// The settings as they take effect.
+        #[derive(Clone, Serialize, Deserialize)]
+        #[serde(deny_unknown_fields)]
+        pub(crate) struct Settings {
+            $(#[doc = $doc] pub(crate) $key: $type,)*
+            /// Signs links and lease tokens.
+            pub(crate) signing_key: Option<String>,
+        }
+
+        /// Settings that are given as flags.
+        #[derive(Debug, Clone, Default, Args)]
+        #[command(next_help_heading = "Settings")]
+        pub(crate) struct Flags {
+            $(#[doc = $doc] #[arg(long, value_name = "VALUE")] pub(crate) $key: Option<String>,)*
+        }
+
+        impl Flags {
+            /// The flags that were given.
+            pub(crate) fn given(&self) -> Vec<(&'static str, String)> {
+                let all = [$((stringify!($key), self.$key.clone()),)*];
+                all.into_iter().filter_map(|(key, value)| Some((key, value?))).collect()
+            }
+        }
+    };
+}
+
+const SIGNING_KEY: &str = "The secret that signs links and lease tokens: 64 hexadecimal digits, \
+    the same on all nodes behind one address. Unset: made on the first start and kept in the data \
+    folder, readable for this user only";
+
+settings! {
+    data: PathBuf, false, "\"./printmill-data\"",
+        "The folder for everything that has no address of its own: database, queue, blobs, \
+         signing key, files being made";
+    listen: SocketAddr, false, "\"127.0.0.1:7070\"",
+        "The address and port that the api role listens on";
+    public_url: Option<String>, false, "\"https://print.example\"",
+        "How clients reach this node; signed links begin with it. Unset: http:// and the address \
+         listened on";
+    roles: Roles, false, "[\"api\", \"worker\", \"dispatcher\"]",
+        "What this process does: any of api, worker, dispatcher. As text: api,worker";
+    database: Option<String>, false, "\"sqlite:///var/lib/printmill/printmill.db\"",
+        "The address of the database: sqlite:///PATH, or memory:// to keep nothing. Unset: \
+         printmill.db in the data folder";
+    queue: Option<String>, false, "\"sqlite:///var/lib/printmill/queue.db\"",
+        "The address of the queue: sqlite:///PATH or memory://. Unset: queue.db in the data folder";
+    blobs: Option<String>, false, "\"file:///var/lib/printmill/blobs\"",
+        "The address of the store of files: file:///PATH or memory://. Unset: blobs in the data \
+         folder";
+    payments: String, false, "\"sandbox://\"",
+        "The payment gateway: sandbox:// takes no money, and declines the method sandbox-declined";
+    render_concurrency: Option<u64>, true, "2",
+        "Files rendered at the same time, 1 to 256. Unset: one for each core";
+    drain_seconds: u64, true, "20",
+        "How long running work may go on after the first signal to stop, 0 to 3600";
+    log: String, false, "\"info\"",
+        "What is logged, as a filter: info, debug, or printmill_engine=debug,warn";
+    log_format: LogFormat, false, "\"human\"",
+        "How it is logged: human or json";
+    otlp_endpoint: Option<String>, false, "\"http://127.0.0.1:4317\"",
+        "The OpenTelemetry collector that traces go to, by OTLP over gRPC. Unset: none";
+}
+
+/// A part of a node that can run by itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Role {
+    /// Serves clients.
+    Api,
+    /// Charges, inspects, routes and renders.
+    Worker,
+    /// Brings tickets to the queue and events into order.
+    Dispatcher,
+}
+
+impl Role {
+    const ALL: [Role; 3] = [Role::Api, Role::Worker, Role::Dispatcher];
+
+    /// The name.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Role::Api => "api",
+            Role::Worker => "worker",
+            Role::Dispatcher => "dispatcher",
+        }
+    }
+}
+
+/// The roles of a process: at least one, each once.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(transparent)]
+pub(crate) struct Roles(Vec<Role>);
+
+impl Roles {
+    /// All roles.
+    pub(crate) fn all() -> Self {
+        Self(Role::ALL.to_vec())
+    }
+
+    /// Whether a role is one of them.
+    pub(crate) fn has(&self, role: Role) -> bool {
+        self.0.contains(&role)
+    }
+
+    /// Whether they are a whole node.
+    pub(crate) fn are_all(&self) -> bool {
+        Role::ALL.iter().all(|role| self.has(*role))
+    }
+
+    fn named<'a>(names: impl Iterator<Item = &'a str>) -> Result<Self, String> {
+        let mut roles = vec![];
+        for name in names.map(str::trim).filter(|name| !name.is_empty()) {
+            let role = Role::ALL.into_iter().find(|role| role.name() == name);
+            roles.push(role.ok_or_else(|| format!("there is no role '{name}'"))?);
+        }
+        roles.sort();
+        roles.dedup();
+        if roles.is_empty() { Err("there is no role in it".into()) } else { Ok(Self(roles)) }
+    }
+}
+
+impl std::fmt::Display for Roles {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.0.iter().map(|role| role.name()).collect::<Vec<_>>().join(","))
+    }
+}
+
+impl<'de> Deserialize<'de> for Roles {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Visitor;
+        impl<'de> de::Visitor<'de> for Visitor {
+            type Value = Roles;
+            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str("roles as a list, or as text with commas")
+            }
+            fn visit_str<E: de::Error>(self, text: &str) -> Result<Roles, E> {
+                Roles::named(text.split(',')).map_err(E::custom)
+            }
+            fn visit_seq<A: de::SeqAccess<'de>>(self, mut list: A) -> Result<Roles, A::Error> {
+                let mut names = vec![];
+                while let Some(name) = list.next_element::<String>()? {
+                    names.push(name);
+                }
+                Roles::named(names.iter().map(String::as_str)).map_err(de::Error::custom)
+            }
+        }
+        deserializer.deserialize_any(Visitor)
+    }
+}
+
+/// How logs are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum LogFormat {
+    /// For people.
+    Human,
+    /// One JSON object on each line.
+    Json,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            data: "./printmill-data".into(),
+            listen: SocketAddr::from(([127, 0, 0, 1], 7070)),
+            public_url: None,
+            roles: Roles::all(),
+            database: None,
+            queue: None,
+            blobs: None,
+            payments: "sandbox://".into(),
+            render_concurrency: None,
+            drain_seconds: 20,
+            log: "info".into(),
+            log_format: LogFormat::Human,
+            otlp_endpoint: None,
+            signing_key: None,
+        }
+    }
+}
+
+impl std::fmt::Debug for Settings {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Settings").field("data", &self.data).finish_non_exhaustive()
+    }
+}
+
+impl Settings {
+    /// The settings with what follows from others filled in, and checked against each other.
+    pub(super) fn completed(mut self) -> Outcome<Self> {
+        self.data = std::path::absolute(&self.data).map_err(|error| {
+            Failure::configuration(format!("'data' is no path: {error}"), "name a folder")
+        })?;
+        let below = |name: &str| format!("{}/{name}", self.data.display());
+        let defaults = [
+            (&mut self.database, format!("sqlite://{}", below("printmill.db"))),
+            (&mut self.queue, format!("sqlite://{}", below("queue.db"))),
+            (&mut self.blobs, format!("file://{}", below("blobs"))),
+        ];
+        for (setting, default) in defaults {
+            setting.get_or_insert(default);
+        }
+        self.check()?;
+        Ok(self)
+    }
+
+    /// The address of the database.
+    pub(crate) fn database(&self) -> &str {
+        self.database.as_deref().unwrap_or_default()
+    }
+
+    /// The address of the queue.
+    pub(crate) fn queue(&self) -> &str {
+        self.queue.as_deref().unwrap_or_default()
+    }
+
+    /// The address of the store of files.
+    pub(crate) fn blobs(&self) -> &str {
+        self.blobs.as_deref().unwrap_or_default()
+    }
+
+    fn check(&self) -> Outcome {
+        let wrong = |message: String, advice: &str| Err(Failure::configuration(message, advice));
+        let addresses =
+            [("database", self.database()), ("queue", self.queue()), ("blobs", self.blobs())];
+        for (key, address) in addresses {
+            if address.starts_with("memory:") && !self.roles.are_all() {
+                return wrong(
+                    format!(
+                        "'{key}' = {address} is one process's own, but 'roles' = {} leaves \
+                        work to others",
+                        self.roles
+                    ),
+                    "give the processes an address that they share, or run all roles in one",
+                );
+            }
+        }
+        if let Some(url) = &self.public_url {
+            let parsed = Url::parse(url);
+            if !parsed.is_ok_and(|url| matches!(url.scheme(), "http" | "https") && url.has_host()) {
+                let advice = "write it as clients see it, like https://print.example";
+                return wrong(format!("'public_url' = {url} is no web address"), advice);
+            }
+        }
+        if self.roles.has(Role::Api)
+            && self.listen.ip().is_unspecified()
+            && self.public_url.is_none()
+        {
+            return wrong(
+                format!("'listen' = {} is every address, so links cannot name one", self.listen),
+                "set 'public_url' to how clients reach this node",
+            );
+        }
+        if self.render_concurrency.is_some_and(|count| !(1..=256).contains(&count)) {
+            return wrong("'render_concurrency' is out of range".into(), "use 1 to 256");
+        }
+        if self.drain_seconds > 3600 {
+            return wrong("'drain_seconds' is out of range".into(), "use 0 to 3600");
+        }
+        if let Some(key) = &self.signing_key
+            && !hex::decode(key).is_ok_and(|bytes| bytes.len() == 32)
+        {
+            let advice = "write 64 hexadecimal digits, as `openssl rand -hex 32` gives them";
+            return wrong("'signing_key' is no key".into(), advice);
+        }
+        Ok(())
+    }
+}

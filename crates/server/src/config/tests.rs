@@ -1,0 +1,164 @@
+//! What is read from where, what wins, and what is said of what is wrong.
+
+use super::*;
+use std::io::Write;
+
+struct Given {
+    file: Option<tempfile::NamedTempFile>,
+    variables: Vec<(String, String)>,
+    flags: Flags,
+}
+
+impl Given {
+    fn nothing() -> Self {
+        let mut file = tempfile::NamedTempFile::new().unwrap();
+        file.write_all(b"").unwrap();
+        Self { file: Some(file), variables: vec![], flags: Flags::default() }
+    }
+
+    fn file(mut self, text: &str) -> Self {
+        self.file.as_mut().unwrap().write_all(text.as_bytes()).unwrap();
+        self
+    }
+
+    fn variable(mut self, name: &str, value: &str) -> Self {
+        self.variables.push((name.into(), value.into()));
+        self
+    }
+
+    fn read(&self) -> Outcome<Config> {
+        let path = self.file.as_ref().map(|file| file.path());
+        Config::read(path, self.variables.clone(), &self.flags)
+    }
+
+    fn refused(&self) -> Failure {
+        let failure = self.read().unwrap_err();
+        assert_eq!(failure.code, "CONFIGURATION_INVALID", "{failure:?}");
+        assert!(!failure.advice.is_empty());
+        failure
+    }
+}
+
+#[test]
+fn nothing_at_all_means_local_disk() {
+    let config = Given::nothing().read().unwrap();
+    let settings = &config.settings;
+    let data = std::env::current_dir().unwrap().join("printmill-data");
+    assert_eq!(settings.listen.to_string(), "127.0.0.1:7070");
+    assert_eq!(settings.database(), format!("sqlite://{}/printmill.db", data.display()));
+    assert_eq!(settings.queue(), format!("sqlite://{}/queue.db", data.display()));
+    assert_eq!(settings.blobs(), format!("file://{}/blobs", data.display()));
+    assert!(settings.roles.are_all());
+    assert_eq!(config.origin("listen"), "default");
+}
+
+#[test]
+fn the_file_wins_over_defaults_the_environment_over_the_file_flags_over_all() {
+    let mut given = Given::nothing().file("listen = \"127.0.0.1:1\"\ndrain_seconds = 5\n");
+    let config = given.read().unwrap();
+    assert_eq!((config.settings.listen.port(), config.settings.drain_seconds), (1, 5));
+    assert!(config.origin("listen").starts_with('/'));
+
+    given = given.variable("PRINTMILL_LISTEN", "127.0.0.1:2");
+    let config = given.read().unwrap();
+    assert_eq!(config.settings.listen.port(), 2);
+    assert_eq!(config.origin("listen"), "PRINTMILL_LISTEN");
+
+    given.flags.listen = Some("127.0.0.1:3".into());
+    let config = given.read().unwrap();
+    assert_eq!(config.settings.listen.port(), 3);
+    assert_eq!(config.origin("listen"), "--listen");
+    assert_eq!(config.settings.drain_seconds, 5);
+}
+
+#[test]
+fn an_unknown_key_is_named_with_the_nearest_known_one() {
+    let failure = Given::nothing().file("lisen = \"127.0.0.1:1\"").refused();
+    assert!(failure.message.contains("no setting 'lisen'"), "{failure:?}");
+    assert!(failure.advice.contains("did you mean 'listen'?"), "{failure:?}");
+    let failure = Given::nothing().variable("PRINTMILL_QUEU", "memory://").refused();
+    assert!(failure.message.contains("'queu'"), "{failure:?}");
+    assert!(failure.message.contains("PRINTMILL_"), "{failure:?}");
+}
+
+#[test]
+fn variables_of_the_client_commands_are_no_settings() {
+    let given = Given::nothing()
+        .variable("PRINTMILL_KEY", "pmk_x")
+        .variable("PRINTMILL_SERVER", "http://127.0.0.1:1")
+        .variable("HOME", "/");
+    assert!(given.read().is_ok());
+}
+
+#[test]
+fn a_wrong_value_is_named_with_what_the_setting_means() {
+    let failure = Given::nothing().file("listen = \"localhost\"").refused();
+    assert!(failure.message.contains("'listen'"), "{failure:?}");
+    assert!(failure.advice.contains("listens on"), "{failure:?}");
+    let failure = Given::nothing().variable("PRINTMILL_DRAIN_SECONDS", "soon").refused();
+    assert!(failure.message.contains("PRINTMILL_DRAIN_SECONDS"), "{failure:?}");
+    let failure = Given::nothing().file("listen = [").refused();
+    assert!(failure.message.contains("cannot be read"), "{failure:?}");
+    let failure = Given::nothing().file("drain_seconds = 4000").refused();
+    assert!(failure.message.contains("drain_seconds"), "{failure:?}");
+}
+
+#[test]
+fn memory_cannot_be_shared_between_processes() {
+    for key in ["database", "queue", "blobs"] {
+        let text = format!("{key} = \"memory://\"\nroles = [\"api\"]");
+        let failure = Given::nothing().file(&text).refused();
+        assert!(failure.message.contains(&format!("'{key}'")), "{failure:?}");
+        assert!(failure.message.contains("'roles'"), "{failure:?}");
+        assert!(Given::nothing().file(&format!("{key} = \"memory://\"")).read().is_ok());
+    }
+}
+
+#[test]
+fn listening_everywhere_needs_an_address_for_links() {
+    let given = Given::nothing().file("listen = \"0.0.0.0:7070\"\n");
+    assert!(given.refused().advice.contains("public_url"));
+    assert!(given.file("public_url = \"https://print.example\"\n").read().is_ok());
+    let failure = Given::nothing().file("public_url = \"print.example\"").refused();
+    assert!(failure.message.contains("public_url"));
+}
+
+#[test]
+fn roles_come_as_a_list_or_as_text() {
+    let text = Given::nothing().variable("PRINTMILL_ROLES", "worker, api").read().unwrap();
+    let list = Given::nothing().file("roles = [\"api\", \"worker\", \"api\"]").read().unwrap();
+    assert_eq!(text.settings.roles, list.settings.roles);
+    assert_eq!(text.settings.roles.to_string(), "api,worker");
+    let failure = Given::nothing().variable("PRINTMILL_ROLES", "apy").refused();
+    assert!(failure.message.contains("'apy'"), "{failure:?}");
+    Given::nothing().file("roles = []").refused();
+}
+
+#[test]
+fn a_signing_key_has_32_bytes() {
+    let good = format!("signing_key = \"{}\"", "0f".repeat(32));
+    assert!(Given::nothing().file(&good).read().is_ok());
+    let failure = Given::nothing().file("signing_key = \"hunter2\"").refused();
+    assert!(!failure.message.contains("hunter2"), "{failure:?}");
+}
+
+#[test]
+fn a_missing_file_is_an_error_only_when_it_was_named() {
+    let missing = Path::new("/nonexistent/printmill.toml");
+    let failure = Config::read(Some(missing), vec![], &Flags::default()).unwrap_err();
+    assert!(failure.message.contains("/nonexistent/printmill.toml"));
+    assert!(Config::read(None, vec![], &Flags::default()).is_ok());
+}
+
+#[test]
+fn every_setting_is_described() {
+    let serialized = serde_json::to_value(Settings::default()).unwrap();
+    let keys: Vec<&String> = serialized.as_object().unwrap().keys().collect();
+    for key in &keys {
+        assert!(SETTINGS.iter().any(|setting| setting.key == key.as_str()), "{key}");
+    }
+    assert_eq!(keys.len(), SETTINGS.len());
+    for setting in SETTINGS {
+        assert!(!setting.doc.ends_with('.') && !setting.doc.contains("  "), "{}", setting.key);
+    }
+}

@@ -1,0 +1,106 @@
+//! A running node: its roles on one set of backends, in one process.
+
+use crate::bootstrap;
+use crate::config::{Role, Settings};
+use crate::failure::{Failure, Outcome};
+use crate::roles;
+use crate::telemetry::Telemetry;
+use crate::wiring::Backends;
+use printmill_domain::problem::Code;
+use printmill_engine::metrics::Metrics;
+use std::net::SocketAddr;
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+use url::Url;
+
+/// A node that has its port and its backends, and is ready to run.
+pub(crate) struct Node {
+    settings: Settings,
+    backends: Backends,
+    telemetry: Telemetry,
+    listener: Option<TcpListener>,
+    public_url: Url,
+}
+
+impl Node {
+    /// Takes the port, opens the backends and puts in what every node needs.
+    pub(crate) async fn open(settings: Settings, telemetry: Telemetry) -> Outcome<Self> {
+        let listener = match settings.roles.has(Role::Api) {
+            true => Some(listen(settings.listen).await?),
+            false => None,
+        };
+        let backends = crate::wiring::open(&settings).await?;
+        bootstrap::seed_facilities(backends.database.as_ref(), backends.clock.now()).await?;
+        let bound = listener.as_ref().and_then(|listener| listener.local_addr().ok());
+        let public_url = match &settings.public_url {
+            Some(url) => url.clone(),
+            None => format!("http://{}", bound.unwrap_or(settings.listen)),
+        };
+        let public_url = Url::parse(&public_url).map_err(|error| {
+            let message = format!("the setting 'public_url' = {public_url} is wrong: {error}");
+            Failure::configuration(message, "write it like https://print.example")
+        })?;
+        Ok(Self { settings, backends, telemetry, listener, public_url })
+    }
+
+    /// The address that it listens on, if it serves clients.
+    pub(crate) fn address(&self) -> Option<SocketAddr> {
+        self.listener.as_ref()?.local_addr().ok()
+    }
+
+    /// Its backends.
+    pub(crate) fn backends(&self) -> &Backends {
+        &self.backends
+    }
+
+    /// Its settings.
+    pub(crate) fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
+    /// Runs its roles until `shutdown`, then drains. A role that fails stops the others.
+    pub(crate) async fn run(mut self, shutdown: CancellationToken) -> Outcome {
+        let metrics = Metrics::register(&self.telemetry.registry).map_err(|error| {
+            let message = format!("the counters cannot be registered: {error}");
+            Failure::new(Code::Internal, message, "report this")
+        })?;
+        let listener = self.listener.take();
+        let serving = async {
+            let Some(listener) = listener else { return Ok(()) };
+            let Self { settings, backends, telemetry, public_url, .. } = &self;
+            let served =
+                roles::api::run(settings, backends, telemetry, public_url, listener, &shutdown);
+            let served = served.await;
+            shutdown.cancel();
+            served
+        };
+        let working = async {
+            if self.settings.roles.has(Role::Worker) {
+                let metrics = metrics.clone();
+                roles::worker::run(&self.settings, &self.backends, metrics, shutdown.clone()).await;
+            }
+        };
+        let dispatching = async {
+            if self.settings.roles.has(Role::Dispatcher) {
+                roles::dispatcher::run(&self.backends, metrics.clone(), shutdown.clone()).await;
+            }
+        };
+        let (served, (), ()) = tokio::join!(serving, working, dispatching);
+        served
+    }
+}
+
+async fn listen(address: SocketAddr) -> Outcome<TcpListener> {
+    TcpListener::bind(address).await.map_err(|error| match error.kind() {
+        std::io::ErrorKind::AddrInUse => Failure::new(
+            Code::AddressInUse,
+            format!("another program listens on {address}"),
+            "stop it, or listen elsewhere with --listen 127.0.0.1:PORT (PRINTMILL_LISTEN); port 0 \
+             takes a free one",
+        ),
+        _ => Failure::configuration(
+            format!("cannot listen on 'listen' = {address}: {error}"),
+            "use an address of this machine and a port that this user may take",
+        ),
+    })
+}

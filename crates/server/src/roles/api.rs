@@ -1,0 +1,50 @@
+//! The api role: serves clients.
+
+use crate::bootstrap;
+use crate::config::Settings;
+use crate::failure::{Failure, Outcome};
+use crate::telemetry::Telemetry;
+use crate::wiring::Backends;
+use printmill_api::{ApiOptions, Services};
+use printmill_domain::problem::Code;
+use printmill_engine::LEASE;
+use printmill_engine::command::Commands;
+use printmill_engine::lease::Leases;
+use std::time::Duration;
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+use url::Url;
+
+/// Serves until `shutdown`, then lets requests under way finish within the drain time.
+pub(crate) async fn run(
+    settings: &Settings,
+    backends: &Backends,
+    telemetry: &Telemetry,
+    public_url: &Url,
+    listener: TcpListener,
+    shutdown: &CancellationToken,
+) -> Outcome {
+    let Backends { database, queue, blobs, clock, .. } = backends.clone();
+    let commands = Commands::new(database.clone(), clock.clone());
+    let leases = Leases::new(database.clone(), queue, clock.clone(), LEASE);
+    let services = Services {
+        database,
+        blobs,
+        clock,
+        assets: printmill_assets::Assets::new(commands.clone()),
+        prints: printmill_prints::Prints::new(commands.clone()),
+        orders: printmill_orders::Orders::new(commands.clone()),
+        fulfilment: printmill_fulfilment::Fulfilment::new(commands, leases.clone()),
+        leases,
+    };
+    let mut options = ApiOptions::new(public_url.clone(), bootstrap::signing_key(settings)?);
+    options.metrics_text = Some(telemetry.metrics_text());
+    options.registry = Some(telemetry.registry.clone());
+    options.continue_trace = telemetry.continue_trace.clone();
+    options.drain_timeout = Duration::from_secs(settings.drain_seconds);
+    let stopping = shutdown.clone().cancelled_owned();
+    let served = printmill_api::serve(listener, services, options, stopping).await;
+    served.map_err(|error| {
+        Failure::new(Code::Internal, format!("the api cannot be served: {error}"), "report this")
+    })
+}

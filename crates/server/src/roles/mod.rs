@@ -1,0 +1,5 @@
+//! The three roles of a node. They meet in the backends only and never call each other.
+
+pub(crate) mod api;
+pub(crate) mod dispatcher;
+pub(crate) mod worker;

@@ -1,0 +1,177 @@
+//! From addresses to adapters: the only place that names them.
+
+use crate::config::Settings;
+use crate::failure::{Failure, Outcome};
+use printmill_adapter_memory as memory;
+use printmill_backend::{Blobs, Clock, Database, PaymentGateway, Queue, SystemClock};
+use printmill_domain::problem::Code;
+use std::sync::Arc;
+
+/// The backends of a node.
+#[derive(Clone)]
+pub(crate) struct Backends {
+    /// Holds the truth.
+    pub(crate) database: Arc<dyn Database>,
+    /// Holds tickets that can be rebuilt.
+    pub(crate) queue: Arc<dyn Queue>,
+    /// Holds files.
+    pub(crate) blobs: Blobs,
+    /// Takes money.
+    pub(crate) payments: Arc<dyn PaymentGateway>,
+    /// Tells the time.
+    pub(crate) clock: Arc<dyn Clock>,
+}
+
+/// Opens all backends of a node and tries them.
+pub(crate) async fn open(settings: &Settings) -> Outcome<Backends> {
+    make_data_folder(settings)?;
+    let (database, queue, blobs) =
+        tokio::try_join!(open_database(settings), open_queue(settings), open_blobs(settings))?;
+    let probed = blobs.probe().await;
+    probed.map_err(|error| Failure::backend("blobs", settings.blobs(), &error))?;
+    check_sharing(settings, database.as_ref(), queue.as_ref())?;
+    Ok(Backends {
+        database,
+        queue,
+        blobs,
+        payments: open_payments(&settings.payments)?,
+        clock: Arc::new(SystemClock),
+    })
+}
+
+/// Makes the data folder, for this user only.
+pub(crate) fn make_data_folder(settings: &Settings) -> Outcome {
+    use std::os::unix::fs::DirBuilderExt;
+    let made = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(&settings.data);
+    made.map_err(|error| Failure::io("make the data folder", &settings.data, &error))
+}
+
+/// Opens the database alone.
+pub(crate) async fn open_database(settings: &Settings) -> Outcome<Arc<dyn Database>> {
+    let address = settings.database();
+    match scheme("database", address)? {
+        "memory" => {
+            let opened = memory::open_database(address);
+            Ok(Arc::new(opened.map_err(|error| wrong("database", address, &error))?))
+        }
+        #[cfg(feature = "sql")]
+        "sqlite" => {
+            let opened = printmill_adapter_sql::SqlDatabase::open(address).await;
+            let opened = opened.map_err(|error| Failure::backend("database", address, &error));
+            Ok(Arc::new(opened?))
+        }
+        other => Err(no_adapter("database", other, &[("memory", ""), ("sqlite", "sql")])),
+    }
+}
+
+async fn open_queue(settings: &Settings) -> Outcome<Arc<dyn Queue>> {
+    let address = settings.queue();
+    match scheme("queue", address)? {
+        "memory" => {
+            let opened = memory::open_queue(address);
+            Ok(Arc::new(opened.map_err(|error| wrong("queue", address, &error))?))
+        }
+        #[cfg(feature = "sql")]
+        "sqlite" => {
+            let opened = printmill_adapter_sql::SqlQueue::open(address).await;
+            Ok(Arc::new(opened.map_err(|error| Failure::backend("queue", address, &error))?))
+        }
+        other => Err(no_adapter("queue", other, &[("memory", ""), ("sqlite", "sql")])),
+    }
+}
+
+async fn open_blobs(settings: &Settings) -> Outcome<Blobs> {
+    let address = settings.blobs();
+    match scheme("blobs", address)? {
+        "memory" => memory::open_blobs(address).map_err(|error| wrong("blobs", address, &error)),
+        #[cfg(feature = "objects")]
+        "file" => {
+            let opened = printmill_adapter_objects::open(address);
+            opened.map_err(|error| Failure::backend("blobs", address, &error))
+        }
+        other => Err(no_adapter("blobs", other, &[("memory", ""), ("file", "objects")])),
+    }
+}
+
+fn open_payments(address: &str) -> Outcome<Arc<dyn PaymentGateway>> {
+    match scheme("payments", address)? {
+        "sandbox" => Ok(Arc::new(memory::SandboxGateway::new())),
+        other => Err(no_adapter("payments", other, &[("sandbox", "")])),
+    }
+}
+
+/// Roles in several processes need backends that several processes can use.
+fn check_sharing(settings: &Settings, database: &dyn Database, queue: &dyn Queue) -> Outcome {
+    if settings.roles.are_all() {
+        return Ok(());
+    }
+    let alone = [
+        ("database", settings.database(), database.caps().shared),
+        ("queue", settings.queue(), queue.caps().shared),
+    ];
+    match alone.into_iter().find(|(_, _, shared)| !shared) {
+        None => Ok(()),
+        Some((key, address, _)) => Err(Failure::configuration(
+            format!(
+                "'{key}' = {address} serves one process only, but 'roles' = {} leaves work to \
+                 others",
+                settings.roles
+            ),
+            "give the processes an address that they can share, or run all roles in one",
+        )),
+    }
+}
+
+fn scheme<'a>(key: &str, address: &'a str) -> Outcome<&'a str> {
+    let found = address.split_once("://").map(|(scheme, _)| scheme);
+    found.ok_or_else(|| {
+        Failure::configuration(
+            format!("the setting '{key}' = {address} is no address"),
+            "write SCHEME://…, as `printmill config --reference` shows",
+        )
+    })
+}
+
+fn wrong(key: &str, address: &str, error: &dyn std::error::Error) -> Failure {
+    Failure::configuration(
+        format!("the setting '{key}' = {address} cannot be used: {error}"),
+        "write it as `printmill config --reference` shows",
+    )
+}
+
+/// No adapter took the address. `known` has each scheme and the feature that brings it.
+fn no_adapter(key: &str, scheme: &str, known: &[(&str, &str)]) -> Failure {
+    if let Some((_, feature)) = known.iter().find(|(known, _)| *known == scheme) {
+        return Failure::new(
+            Code::AdapterNotCompiled,
+            format!("'{key}' is a {scheme}:// address, but this binary was built without that"),
+            format!("build it with `--features {feature}`, or use another address"),
+        );
+    }
+    let schemes: Vec<String> = known.iter().map(|(scheme, _)| format!("{scheme}://")).collect();
+    Failure::new(
+        Code::AdapterNotCompiled,
+        format!("'{key}' is a {scheme}:// address, and this version has no adapter for that"),
+        format!("use one of {}", schemes.join(", ")),
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_without_its_adapter_names_the_feature() {
+        let failure = no_adapter("database", "sqlite", &[("memory", ""), ("sqlite", "sql")]);
+        assert_eq!(failure.code, "ADAPTER_NOT_COMPILED");
+        assert!(failure.advice.contains("--features sql"), "{failure:?}");
+    }
+
+    #[test]
+    fn an_address_that_nobody_knows_lists_those_that_somebody_does() {
+        let failure = no_adapter("blobs", "ftp", &[("memory", ""), ("file", "objects")]);
+        assert_eq!(failure.code, "ADAPTER_NOT_COMPILED");
+        assert!(failure.advice.contains("memory://, file://"), "{failure:?}");
+        assert!(scheme("blobs", "/var/blobs").is_err());
+    }
+}
