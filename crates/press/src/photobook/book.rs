@@ -56,7 +56,7 @@ pub struct Book {
 /// One page.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Page {
-    /// Pictures on the page; a later one lies above an earlier one.
+    /// Pictures on the page; a later one lies above an earlier one. None means a white page.
     pub placements: Vec<Placement>,
 }
 
@@ -93,7 +93,7 @@ pub enum InvalidBook {
     /// A resolution that nobody can want.
     #[error("a limit of {0} pixels per inch makes no sense")]
     Resolution(u32),
-    /// A page with no pictures, or too many.
+    /// A page with too many pictures.
     #[error("page {page} has {pictures} pictures")]
     PictureCount {
         /// The page, from 1.
@@ -128,7 +128,7 @@ impl Book {
         }
         for (index, page) in self.pages.iter().enumerate() {
             let (page_number, pictures) = (index + 1, page.placements.len());
-            if !(1..=MAX_PLACEMENTS).contains(&pictures) {
+            if pictures > MAX_PLACEMENTS {
                 return Err(InvalidBook::PictureCount { page: page_number, pictures });
             }
             if !page.placements.iter().all(|placement| self.frame_fits(&placement.frame)) {

@@ -191,7 +191,7 @@ impl<W: Write> Press<'_, W> {
         }
         let content_id = self.file.reserve();
         let page_id = self.file.reserve();
-        let content = page::content(&drawings);
+        let content = page::content(self.book.size, &drawings);
         self.file.stream(content_id, &[&content], |_| {}).map_err(RenderError::Write)?;
         let chunk = page::object(self.book, page_id, tree, content_id, &drawings);
         self.file.object(page_id, &chunk).map_err(RenderError::Write)?;

@@ -74,9 +74,16 @@ fn through_bleed(frame: Rect, size: &TrimSize) -> Rect {
     Rect::new(x, y, right - x, bottom - y)
 }
 
-/// The content stream that draws these pictures, the first one lowest.
-pub(super) fn content(drawings: &[Drawing]) -> Vec<u8> {
+/// The content stream that draws these pictures, the first one lowest. A page without pictures is
+/// painted white, so that no reader takes it for one whose content is lost.
+pub(super) fn content(size: TrimSize, drawings: &[Drawing]) -> Vec<u8> {
     let mut content = Content::new();
+    if drawings.is_empty() {
+        let (width, height) = (size.width + 2 * size.bleed, size.height + 2 * size.bleed);
+        content.set_fill_gray(1.0);
+        content.rect(0.0, 0.0, points(width) as f32, points(height) as f32);
+        content.fill_nonzero();
+    }
     for drawing in drawings {
         content.save_state();
         if let Some([x, y, width, height]) = drawing.clip {

@@ -202,11 +202,12 @@ impl<'a> PageReader<'a> {
         let pictures = resources.and_then(|resources| {
             resources.get_deref(b"XObject", self.document).and_then(Object::as_dict).ok()
         });
-        let (mut drawn, mut depth) = (Vec::new(), 0i32);
+        let (mut drawn, mut depth, mut painted) = (Vec::new(), 0i32, false);
         for operation in &operations {
             match operation.operator.as_str() {
                 "q" => depth += 1,
                 "Q" => depth -= 1,
+                "f" | "f*" | "F" | "B" | "B*" | "S" | "s" | "sh" | "Tj" | "TJ" => painted = true,
                 "Do" => {
                     let name = operation.operands.first().and_then(|name| name.as_name().ok());
                     let id = name
@@ -221,7 +222,7 @@ impl<'a> PageReader<'a> {
                 return Err(self.error("its content restores a state that it never saved"));
             }
         }
-        if depth != 0 || drawn.is_empty() {
+        if depth != 0 || (drawn.is_empty() && !painted) {
             return Err(self.error("its content is cut short or draws nothing"));
         }
         Ok(drawn)

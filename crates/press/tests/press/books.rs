@@ -322,7 +322,6 @@ fn books_that_cannot_be_made_are_refused() {
         (TrimSize::new(0, 210_000, 0), one(full)),
         (TrimSize::new(i64::MAX, i64::MAX, i64::MAX), one(full)),
         (square(), vec![]),
-        (square(), vec![page(&[])]),
         (square(), one(Rect::new(0, 0, 0, 10))),
         (square(), one(Rect::new(0, 0, i64::MAX, 10))),
         (square(), one(Rect::new(-3_001, 0, 10, 10))),
@@ -331,4 +330,14 @@ fn books_that_cannot_be_made_are_refused() {
         let error = book(size, pages).check();
         assert!(error.is_err());
     }
+}
+
+#[test]
+fn a_page_without_pictures_is_white_and_counts() {
+    let mut with_blank = one_picture_book();
+    with_blank.pages.insert(0, page(&[]));
+    let (pdf, made) = rendered(&with_blank, &|_| photograph_sized(1, 300, 200).expect("a photo").jpeg);
+    assert_eq!(made.pages, 2);
+    let reread = reread(&pdf).expect("is whole");
+    assert_eq!((reread.pages.len(), reread.drawings), (2, 1));
 }
