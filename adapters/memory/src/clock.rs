@@ -25,7 +25,7 @@ impl ManualClock {
             .ok()
             .and_then(|micros| now.timestamp_micros().checked_add(micros))
             .and_then(Timestamp::from_timestamp_micros)
-            .unwrap_or(Timestamp::MAX_UTC);
+            .unwrap_or_else(|| in_microseconds(Timestamp::MAX_UTC));
     }
 
     /// Puts it to a time, also an earlier one: clocks jump.
@@ -49,4 +49,23 @@ impl Clock for ManualClock {
 
 fn in_microseconds(time: Timestamp) -> Timestamp {
     Timestamp::from_timestamp_micros(time.timestamp_micros()).unwrap_or(time)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn it_moves_only_by_hand_and_in_whole_microseconds() {
+        let clock = ManualClock::default();
+        let before = clock.now();
+        assert_eq!(before.to_rfc3339(), "2026-01-01T12:00:00+00:00");
+        clock.advance(Duration::from_nanos(1_001_999));
+        assert_eq!(clock.now() - before, chrono::TimeDelta::microseconds(1_001));
+        clock.set(before);
+        assert_eq!(clock.now(), before);
+        clock.advance(Duration::MAX);
+        clock.advance(Duration::MAX);
+        assert!(clock.now() > before);
+    }
 }

@@ -269,3 +269,23 @@ impl Queue for MemoryQueue {
         Ok(stats)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use printmill_domain::ids::Id;
+
+    #[tokio::test(start_paused = true)]
+    async fn its_time_is_tokios_which_tests_may_stop() -> Result<(), BackendError> {
+        let (queue, lane, began) = (MemoryQueue::new(), Lane::express(), Instant::now());
+        let ticket = TicketId::from_uuid(Default::default());
+        for answer in queue.send(&lane, &[Message { ticket, trace: None, delay: DAY }]).await {
+            answer?;
+        }
+        assert_eq!(queue.lease(&lane, 1, DAY, DAY / 2).await?.len(), 0);
+        assert_eq!(queue.lease(&lane, 1, DAY, DAY).await?.len(), 1);
+        assert_eq!(began.elapsed().as_secs(), DAY.as_secs());
+        assert_eq!(queue.lease(&lane, 1, DAY, 2 * DAY).await?[0].attempt, 2);
+        Ok(())
+    }
+}

@@ -21,6 +21,10 @@ impl Upload {
 
     pub(crate) async fn write(&mut self, mut bytes: &[u8]) -> object_store::Result<()> {
         while !bytes.is_empty() {
+            if self.filling.is_empty() {
+                // At once, since growing would end at eight megabytes.
+                self.filling.reserve(PART_BYTES);
+            }
             let (now, later) = bytes.split_at(bytes.len().min(PART_BYTES - self.filling.len()));
             self.filling.extend_from_slice(now);
             bytes = later;

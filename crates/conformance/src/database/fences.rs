@@ -24,6 +24,7 @@ pub(super) fn cases(suite: &mut Suite<dyn Database>) {
             a_wrong_attempt_or_token_is_refused,
             after_another_claim_the_old_holder_is_refused,
             a_settled_ticket_is_held_by_nobody,
+            a_token_alone_holds_nothing,
             a_lease_that_ran_out_holds_until_another_claim,
             what_a_holder_writes_gets_the_next_version,
             a_change_that_is_stale_as_well_answers_stale,
@@ -145,6 +146,21 @@ async fn a_settled_ticket_is_held_by_nobody(subject: Store) -> anyhow::Result<()
         let answer =
             database.commit(change(&held).held(held.complete(&fence, at(3))?, &fence)).await;
         expect_fence_lost(answer, &held.id.to_string())?;
+    }
+    Ok(())
+}
+
+/// A ticket in another state that still shows the attempt and token of its last lease.
+async fn a_token_alone_holds_nothing(subject: Store) -> anyhow::Result<()> {
+    let database = subject.handle()?;
+    let leased = ticket(merchant()).claim("one", 7, LEASE, at(1))?;
+    let fence = leased.fence().context("a claimed ticket has a fence")?;
+    for state in [TicketState::Queued, TicketState::Done, TicketState::Dead] {
+        let kept = Ticket { id: id(0), state, ..leased.clone() };
+        database.commit(tickets(kept.merchant, vec![queued(kept.clone())])).await?;
+        let again = Ticket { state: TicketState::Done, ..kept.clone() };
+        let answer = database.commit(change(&kept).held(again, &fence)).await;
+        expect_fence_lost(answer, &kept.id.to_string())?;
     }
     Ok(())
 }
