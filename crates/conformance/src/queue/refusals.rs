@@ -57,7 +57,7 @@ async fn a_release_beyond_the_longest_delay_changes_nothing(subject: Store) -> a
     let (queue, sent) = (subject.handle()?, message());
     let delay = beyond(queue.caps().delay_max).context("it takes any delay")?;
     send(&queue, &[sent]).await?;
-    let held = take(&queue, 4 * QUIET).await?;
+    let held = take(&queue, LONG).await?;
     expect_settle_rejected(queue.release(&held.receipt, delay).await)?;
     expect_quiet(&queue).await?;
     queue.ack(&held.receipt).await?;

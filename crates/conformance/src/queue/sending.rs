@@ -107,7 +107,7 @@ async fn count_exactly(subject: Store) -> anyhow::Result<()> {
     stats(3, 0, 2).await?;
     // A lease that ran out is ready: it is the only one that comes while the others are held.
     let held = queue.lease(&lane(), 2, LONG, PATIENCE).await?;
-    let short = take(&queue, SHORT).await?;
+    let short = take(&queue, 5 * SHORT).await?;
     ensure!(held.len() == 2, "{held:?}");
     stats(0, 3, 2).await?;
     let again = take(&queue, LONG).await?;
