@@ -71,7 +71,11 @@ impl Grpc {
             let ours = service.starts_with("printmill.");
             match self.routes.clone().oneshot(request).await {
                 Ok(response) if ours => uniform(response),
-                Ok(response) => uniform(response).map(|body| until(self.stopping.clone(), body)),
+                // A refusal is in the head already; nothing streams after it.
+                Ok(response) if response.headers().contains_key("grpc-status") => {
+                    uniform(response)
+                }
+                Ok(response) => response.map(|body| until(self.stopping.clone(), body)),
                 Err(never) => match never {},
             }
         };

@@ -1,0 +1,11 @@
+//! The edge from outside: a served port, real requests, and stores in memory.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on may panic anywhere")]
+
+mod access;
+mod files;
+mod methods;
+mod rest;
+mod shutdown;
+mod wire;
+mod work;
+mod world;
