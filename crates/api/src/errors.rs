@@ -169,7 +169,10 @@ pub(crate) fn http_status(code: Code) -> StatusCode {
 
 /// A refusal as RFC 9457 says it. Fields are named as in JSON.
 pub(crate) fn body(problem: &Problem, traceparent: &str) -> Value {
-    let status = http_status(problem.code);
+    body_with(problem, http_status(problem.code), traceparent)
+}
+
+fn body_with(problem: &Problem, status: StatusCode, traceparent: &str) -> Value {
     let mut body = json!({
         "type": page(problem.code),
         "title": title(problem.code),
@@ -191,8 +194,18 @@ pub(crate) fn body(problem: &Problem, traceparent: &str) -> Value {
 
 /// The whole answer to a REST request that is refused.
 pub(crate) fn response(problem: &Problem, traceparent: &str) -> Response<Body> {
-    let mut response = Response::new(Body::from(body(problem, traceparent).to_string()));
-    *response.status_mut() = http_status(problem.code);
+    response_with(problem, http_status(problem.code), traceparent)
+}
+
+/// The answer to a REST request whose path exists, but not with its method.
+pub(crate) fn method_not_allowed(problem: &Problem, traceparent: &str) -> Response<Body> {
+    response_with(problem, StatusCode::METHOD_NOT_ALLOWED, traceparent)
+}
+
+fn response_with(problem: &Problem, status: StatusCode, traceparent: &str) -> Response<Body> {
+    let body = body_with(problem, status, traceparent);
+    let mut response = Response::new(Body::from(body.to_string()));
+    *response.status_mut() = status;
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(PROBLEM_JSON));
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));

@@ -72,9 +72,7 @@ impl Grpc {
             match self.routes.clone().oneshot(request).await {
                 Ok(response) if ours => uniform(response),
                 // A refusal is in the head already; nothing streams after it.
-                Ok(response) if response.headers().contains_key("grpc-status") => {
-                    uniform(response)
-                }
+                Ok(response) if response.headers().contains_key("grpc-status") => uniform(response),
                 Ok(response) => response.map(|body| until(self.stopping.clone(), body)),
                 Err(never) => match never {},
             }

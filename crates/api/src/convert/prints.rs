@@ -73,9 +73,8 @@ fn read_page(index: usize, page: &v1::Page) -> Result<Page, Problem> {
 pub(crate) fn located(mut problem: Problem, automatic: bool) -> Problem {
     for Violation { field, .. } in &mut problem.violations {
         *field = match field.as_str() {
-            "pages" | "page_count" if automatic => "content.auto_layout.page_count".to_owned(),
-            "assets" => "content.auto_layout.asset_ids".to_owned(),
-            "pages" => "content.pages.pages".to_owned(),
+            "pages" | "content.pages" if automatic => "content.auto_layout.page_count".to_owned(),
+            "pages" | "content.pages" => "content.pages.pages".to_owned(),
             "sku" | "title" => format!("content.{field}"),
             path if path.starts_with("pages[") => format!("content.pages.{path}"),
             path => path.to_owned(),

@@ -13,7 +13,7 @@ use crate::errors;
 use crate::grpc::Grpc;
 use crate::options::MESSAGE_BYTES_MAX;
 use axum::body::Body;
-use http::{HeaderName, HeaderValue, Method, Request, Response, StatusCode, header};
+use http::{HeaderName, HeaderValue, Method, Request, Response, header};
 use http_body_util::{BodyExt, Limited};
 use printmill_domain::problem::Problem;
 use prost::Message;
@@ -62,8 +62,7 @@ impl Rest {
             }
             Found::OtherMethods(allowed) => {
                 let problem = errors::unknown_method(&format!("{method} {path}"));
-                let mut response = errors::response(&problem, &traceparent);
-                *response.status_mut() = StatusCode::METHOD_NOT_ALLOWED;
+                let mut response = errors::method_not_allowed(&problem, &traceparent);
                 if let Ok(allowed) = HeaderValue::from_str(&allowed) {
                     response.headers_mut().insert(header::ALLOW, allowed);
                 }

@@ -36,11 +36,12 @@ async fn refusals_name_the_fields_as_json_does_and_the_trace() {
 
     let key = world.key_of(0);
     let items = json!([{ "printId": "prt_1", "quantity": 1 }]);
+    let nobodys = json!([{ "printId": format!("prt_{}", "0".repeat(26)), "quantity": 1 }]);
     let recipient = json!({ "name": "A", "lines": [], "city": "", "country": "DE" });
     for (path, body, field) in [
         ("/v1/quotes", json!({ "items": items, "country": "DE" }), "items[0].printId"),
         ("/v1/quotes", json!({ "items": [] }), "items"),
-        ("/v1/quotes", json!({ "items": items, "currency": "XXX" }), "currency"),
+        ("/v1/quotes", json!({ "items": nobodys, "currency": "XXX" }), "currency"),
         ("/v1/orders", json!({ "recipient": recipient }), "items"),
         ("/v1/orders", json!({ "items": items, "quoteId": "quo_1" }), "quoteId"),
         ("/v1/prints", json!({ "content": { "sku": "x" } }), "content.pages"),

@@ -7,6 +7,7 @@ use printmill_assets::Assets;
 use printmill_backend::database::Scope as Reads;
 use printmill_backend::queue::{Message, Queue};
 use printmill_backend::{Change, Clock, Database, DatabaseExt, fresh};
+use printmill_domain::Timestamp;
 use printmill_domain::aggregate::{Aggregate, Decided, Versioned};
 use printmill_domain::api_key::{ApiKey, PresentedKey, Scope};
 use printmill_domain::asset::{Asset, AssetCommand, BlobRef, Picture};
@@ -21,6 +22,7 @@ use printmill_domain::problem::Problem;
 use printmill_domain::routing::Route;
 use printmill_engine::command::Commands;
 use printmill_engine::lease::Leases;
+use printmill_engine::sequencer::Sequencer;
 use printmill_fulfilment::Fulfilment;
 use printmill_orders::Orders;
 use printmill_prints::Prints;
@@ -75,6 +77,8 @@ impl World {
         let queue = Arc::new(MemoryQueue::new());
         let registry = prometheus::Registry::new();
         let services = services(&database, &clock, &queue);
+        seed(&*database, clock.now()).await;
+        tokio::spawn(Sequencer::new(database.clone()).run(std::future::pending()));
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let url = format!("http://{address}/").parse().unwrap();
@@ -192,7 +196,8 @@ impl World {
         let wanted =
             json!({ "items": items, "recipient": recipient(), "paymentMethod": "sandbox" });
         let order = self.wire.post("/v1/orders", key, wanted).await.json();
-        let text = |value: &Value| value.as_str().unwrap_or_else(|| panic!("{order}")).to_owned();
+        let text =
+            |value: &Value| value.as_str().unwrap_or_else(|| panic!("{quote} {order}")).to_owned();
         let (order_id, item) = (text(&order["id"]), text(&order["items"][0]["id"]));
         let job = self.routed(merchant, facility, &order_id).await;
         Made { asset, print, quote: text(&quote["id"]), order: order_id, item, job }
@@ -257,6 +262,14 @@ impl World {
     pub(crate) fn stop(&mut self) -> &mut JoinHandle<Result<(), BuildError>> {
         self.stop.take().unwrap().send(()).unwrap();
         &mut self.served
+    }
+}
+
+/// Opens the facilities that every node starts with.
+async fn seed(database: &dyn Database, now: Timestamp) {
+    for facility in starter_facilities(now) {
+        let change = Change::new(MerchantId::PLATFORM, now).create(Decided::quiet(facility));
+        database.commit(change).await.unwrap();
     }
 }
 
