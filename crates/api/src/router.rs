@@ -103,7 +103,7 @@ pub(crate) async fn build(
     let grpc = Arc::new(Grpc::new(routes, methods, keys, options.request_timeout, stopping));
     let app = Arc::new(App {
         edge,
-        rest: Rest::new(rules, grpc.clone()),
+        rest: Rest::new(rules, grpc.clone(), options.request_timeout),
         grpc,
         metrics: Metrics::new(options.registry.as_ref())?,
         requests: Semaphore::new(options.requests_max),

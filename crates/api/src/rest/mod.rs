@@ -19,6 +19,7 @@ use printmill_domain::problem::Problem;
 use prost::Message;
 use rules::{Found, Rules};
 use std::sync::Arc;
+use std::time::Duration;
 
 /// The method that served a request, for metrics.
 #[derive(Debug, Clone)]
@@ -31,12 +32,14 @@ const PASSED: [HeaderName; 2] = [header::AUTHORIZATION, HeaderName::from_static(
 pub(crate) struct Rest {
     rules: Rules,
     grpc: Arc<Grpc>,
+    timeout: Duration,
 }
 
 impl Rest {
     /// A gateway to services, by the rules of the contract.
-    pub(crate) fn new(rules: Rules, grpc: Arc<Grpc>) -> Self {
-        Self { rules, grpc }
+    /// A body must arrive within `timeout`.
+    pub(crate) fn new(rules: Rules, grpc: Arc<Grpc>, timeout: Duration) -> Self {
+        Self { rules, grpc, timeout }
     }
 
     /// A message of the contract as JSON.
@@ -83,7 +86,9 @@ impl Rest {
         traceparent: &str,
     ) -> Result<Response<Body>, Problem> {
         let (parts, body) = request.into_parts();
-        let body = match Limited::new(body, MESSAGE_BYTES_MAX).collect().await {
+        let body = Limited::new(body, MESSAGE_BYTES_MAX).collect();
+        let body = tokio::time::timeout(self.timeout, body).await;
+        let body = match body.map_err(|_| errors::out_of_time())? {
             Ok(body) => body.to_bytes(),
             Err(error) if error.is::<http_body_util::LengthLimitError>() => {
                 return Err(errors::too_large());

@@ -6,6 +6,8 @@ use printmill_domain::api_key::Scope;
 use printmill_domain::problem::Code;
 use serde_json::json;
 use std::time::Duration;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tonic_types::StatusExt;
 
 #[tokio::test]
 async fn keys_are_checked_alike_on_grpc_and_rest() {
@@ -113,4 +115,29 @@ async fn requests_are_counted_by_method_and_code() {
     assert!(text.contains("method=\"unknown\""), "{text}");
     assert!(text.contains("protocol=\"grpc\""), "{text}");
     assert!(!text.contains("made-up"), "{text}");
+}
+
+#[tokio::test]
+async fn more_than_fits_at_once_is_turned_away_with_a_hint_to_come_back() {
+    let world = World::with(|options| options.requests_max = 0).await;
+    let answer = world.wire.get("/v1/assets", world.key_of(0)).await;
+    assert_eq!((answer.code(), answer.status), (Code::Unavailable, 503));
+    assert_eq!(answer.header("retry-after"), "1");
+    let refusal = world.wire.call("AssetService/ListAssets", "", json!({})).await.unwrap_err();
+    assert_eq!(refusal.code, Code::Unavailable);
+    assert!(refusal.status.get_error_details().retry_info().is_some());
+}
+
+#[tokio::test]
+async fn a_body_that_does_not_come_is_not_waited_for_and_neither_is_a_late_answer() {
+    let world = World::with(|options| options.request_timeout = Duration::from_millis(50)).await;
+    let key = &world.facilities[0].1;
+    let answer = world.wire.post("/v1/work:lease", key, json!({ "waitMs": 20_000 })).await;
+    assert_eq!((answer.code(), answer.status), (Code::Cancelled, 504));
+    let mut slow = tokio::net::TcpStream::connect(world.wire.address).await.unwrap();
+    let head = b"POST /v1/assets HTTP/1.1\r\nhost: x\r\ncontent-length: 10\r\n\r\n{";
+    slow.write_all(head).await.unwrap();
+    let mut answer = [0; 12];
+    slow.read_exact(&mut answer).await.unwrap();
+    assert_eq!(&answer, b"HTTP/1.1 504");
 }
