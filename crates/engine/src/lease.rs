@@ -61,18 +61,55 @@ impl Leases {
         wait: Duration,
         holder: &str,
     ) -> Result<Vec<Leased>, BackendError> {
-        let deliveries = self.queue.lease(lane, count, self.ttl, wait).await?;
+        let deliveries = self.deliveries(lane, count, wait).await?;
+        self.take_on(deliveries, holder).await
+    }
+
+    /// Up to `count` messages of a lane, waiting up to `wait` for the first. This part of a lease
+    /// may be broken off; what was delivered should be taken on.
+    pub async fn deliveries(
+        &self,
+        lane: &Lane,
+        count: u16,
+        wait: Duration,
+    ) -> Result<Vec<Delivery>, BackendError> {
+        self.queue.lease(lane, count, self.ttl, wait).await
+    }
+
+    /// Claims the tickets of messages. Messages that come to nothing are settled or handed back,
+    /// also when the database fails; it is an error only when nothing was claimed for that.
+    pub async fn take_on(
+        &self,
+        deliveries: Vec<Delivery>,
+        holder: &str,
+    ) -> Result<Vec<Leased>, BackendError> {
         if deliveries.is_empty() {
             return Ok(vec![]);
         }
         let ids: Vec<_> = deliveries.iter().map(|delivery| delivery.ticket).collect();
-        let tickets = self.database.tickets(&ids).await?;
+        let tickets = match self.database.tickets(&ids).await {
+            Ok(tickets) => tickets,
+            Err(error) => {
+                let receipts = deliveries.iter().map(|delivery| self.hand_on(&delivery.receipt));
+                futures::future::join_all(receipts).await;
+                return Err(error);
+            }
+        };
         let tickets: HashMap<_, _> = tickets.into_iter().map(|t| (t.id, t)).collect();
         let claims = deliveries
             .into_iter()
             .map(|delivery| self.claim(tickets.get(&delivery.ticket), delivery, holder));
-        let claimed = futures::future::join_all(claims).await;
-        Ok(claimed.into_iter().flatten().collect())
+        let (mut leased, mut failed) = (vec![], None);
+        for claim in futures::future::join_all(claims).await {
+            match claim {
+                Ok(claimed) => leased.extend(claimed),
+                Err(error) => failed = Some(error),
+            }
+        }
+        match failed {
+            Some(error) if leased.is_empty() => Err(error),
+            _ => Ok(leased),
+        }
     }
 
     async fn claim(
@@ -80,29 +117,37 @@ impl Leases {
         ticket: Option<&Ticket>,
         delivery: Delivery,
         holder: &str,
-    ) -> Option<Leased> {
+    ) -> Result<Option<Leased>, BackendError> {
         let now = self.clock.now();
         let Some(ticket) = ticket.filter(|ticket| !ticket.state.is_final()) else {
             self.acknowledge(&delivery.receipt).await;
-            return None;
+            return Ok(None);
         };
         let token = printmill_backend::fresh::token();
-        let Ok(claimed) = ticket.claim(holder, token, chrono_ttl(self.ttl), now) else {
+        let claimed = ticket.claim(holder, token, chrono_ttl(self.ttl), now).ok();
+        let Some((claimed, fence)) = claimed.and_then(|c| c.fence().map(|fence| (c, fence))) else {
             self.put_back(ticket, &delivery.receipt, now).await;
-            return None;
+            return Ok(None);
         };
-        let fence = claimed.fence()?;
         let change = Change::new(ticket.merchant, now).ticket(claimed.clone(), ticket.version);
         match self.database.commit(change).await {
-            Ok(()) => Some(Leased { ticket: claimed, fence, receipt: delivery.receipt }),
+            Ok(()) => Ok(Some(Leased { ticket: claimed, fence, receipt: delivery.receipt })),
             Err(error) => {
                 // Either somebody else was faster, and the next delivery will show it, or the
                 // database failed; in both cases the message must not be lost.
                 tracing::debug!(ticket = %ticket.id, %error, "claim was refused");
-                let _ = self.queue.release(&delivery.receipt, Duration::from_millis(50)).await;
-                None
+                self.hand_on(&delivery.receipt).await;
+                match error {
+                    CommitError::Backend(error) => Err(error),
+                    _ => Ok(None),
+                }
             }
         }
+    }
+
+    /// Gives a message to whoever asks next.
+    async fn hand_on(&self, receipt: &Receipt) {
+        let _ = self.queue.release(receipt, Duration::from_millis(50)).await;
     }
 
     /// A ticket that waits for its time will be sent again by the relay; one that another worker

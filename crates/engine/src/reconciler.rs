@@ -18,6 +18,8 @@ const PATIENCE: TimeDelta = TimeDelta::seconds(15);
 /// A ticket that waits so long is sent again even if the queue seems to hold enough, since
 /// duplicates in the queue can hide a loss.
 const PATIENCE_MAX: TimeDelta = TimeDelta::minutes(10);
+/// No pause between two attempts is longer.
+const HORIZON: TimeDelta = TimeDelta::days(1);
 /// How many tickets of a lane are sent again in a round.
 const BATCH: u32 = 1_000;
 
@@ -65,6 +67,11 @@ impl Reconciler {
         let mut open: BTreeMap<Lane, u64> = BTreeMap::new();
         for lane in self.database.lane_counts().await? {
             *open.entry(lane.lane).or_default() += lane.count;
+        }
+        // Those that wait for their next attempt are not in the queue, and rightly so.
+        let waiting = TicketQuery::Unsent { due_by: self.clock.now() + HORIZON };
+        for ticket in self.database.find_tickets(waiting, BATCH).await? {
+            open.entry(ticket.lane).and_modify(|count| *count = count.saturating_sub(1));
         }
         let mut resent = 0;
         for (lane, count) in open {

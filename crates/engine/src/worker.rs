@@ -4,16 +4,19 @@ use crate::HEARTBEAT;
 use crate::handler::{Failure, Handler, Handlers, Work};
 use crate::lease::{Leased, Leases};
 use crate::metrics::Metrics;
+use futures::FutureExt;
 use printmill_backend::{Change, CommitError};
 use printmill_domain::lane::Lane;
 use printmill_domain::problem::{Code, Problem};
 use printmill_domain::ticket::{Ticket, TicketState};
 use std::future::Future;
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::AbortOnDropHandle;
 use tracing::Instrument;
 
 /// How long a lease call waits for work before it asks again.
@@ -99,10 +102,14 @@ impl Worker {
             let Ok(first) = first else { break };
             let more = slots.available_permits().min(31);
             let count = u16::try_from(more + 1).unwrap_or(1);
-            let lease = self.leases.lease(&served.lane, count, LEASE_WAIT, &self.options.holder);
-            let leased = tokio::select! {
-                leased = lease => leased,
+            let delivered = tokio::select! {
+                delivered = self.leases.deliveries(&served.lane, count, LEASE_WAIT) => delivered,
                 () = leaving.cancelled() => break,
+            };
+            // A claim is not broken off: nobody would work on what it claimed.
+            let leased = match delivered {
+                Ok(deliveries) => self.leases.take_on(deliveries, &self.options.holder).await,
+                Err(error) => Err(error),
             };
             while running.try_join_next().is_some() {}
             let leased = match leased {
@@ -161,6 +168,12 @@ impl Worker {
     async fn attempt(&self, leased: Leased, cancelled: CancellationToken) -> &'static str {
         let Some(handler) = self.handlers.get(&leased.ticket.kind).cloned() else {
             tracing::error!("no handler for this kind of ticket");
+            // Another node may know it, as while a new version is rolled out. Handed back at
+            // once it would only be tossed about.
+            tokio::select! {
+                () = tokio::time::sleep(self.leases.ttl() / 3) => {}
+                () = cancelled.cancelled() => {}
+            }
             let _ = self.leases.release(&leased.ticket, &leased.fence, &leased.receipt).await;
             return "released";
         };
@@ -170,15 +183,15 @@ impl Worker {
         tracing::info!(waited_us, "ticket started");
         let finished = CancellationToken::new();
         let heart = self.clone().heartbeat(leased.clone(), work.clone(), finished.clone());
-        let mut heart = tokio::spawn(heart.in_current_span());
+        let mut heart = AbortOnDropHandle::new(tokio::spawn(heart.in_current_span()));
         // The handler runs as a task of its own, so that a panic in it is a failed attempt.
         let task = {
             let (handler, work) = (handler.clone(), work.clone());
             let perform = async move { handler.perform(&work).await };
-            AbortOnDrop(tokio::spawn(perform.in_current_span()))
+            AbortOnDropHandle::new(tokio::spawn(perform.in_current_span()))
         };
         let performed = tokio::select! {
-            performed = task => Some(performed),
+            performed = task => Some(performed.unwrap_or_else(|_| Err(broken_off().into()))),
             _ = &mut heart => {
                 cancelled.cancel();
                 return "lost";
@@ -237,7 +250,9 @@ impl Worker {
         performed: &serde_json::Value,
     ) -> Result<&'static str, Failure> {
         for _ in 0..DECISIONS_MAX {
-            let effect = handler.decide(work, performed, self.leases.now()).await?;
+            let deciding = handler.decide(work, performed, self.leases.now());
+            let effect = AssertUnwindSafe(deciding).catch_unwind().await;
+            let effect = effect.unwrap_or_else(|_| Err(broken_off().into()))?;
             let Leased { fence, receipt, .. } = leased;
             match self.leases.complete(ticket, fence, receipt, effect).await {
                 Ok(()) => return Ok("done"),
@@ -276,11 +291,20 @@ impl Worker {
             let dead = next.state == TicketState::Dead;
             let now = self.leases.now();
             let aftermath = if dead {
-                handler.give_up(work, &problem, now).await
+                let giving_up = AssertUnwindSafe(handler.give_up(work, &problem, now));
+                giving_up.catch_unwind().await.unwrap_or_else(|_| Err(broken_off()))
             } else {
                 Ok(Change::new(ticket.merchant, now))
             };
-            let Ok(aftermath) = aftermath else { return "lost" };
+            let aftermath = match aftermath {
+                Ok(aftermath) => aftermath,
+                // The lease runs out and another attempt follows.
+                Err(problem) if problem.code.retryable() => return "lost",
+                Err(refusal) => {
+                    tracing::error!(%refusal, "given up, and nobody could be told");
+                    Change::new(ticket.merchant, now)
+                }
+            };
             let change = aftermath.traced(ticket.trace.clone()).held(next, &leased.fence);
             match self.leases.settle(change, &leased.receipt).await {
                 Ok(()) if dead => return "dead",
@@ -297,31 +321,12 @@ impl Worker {
     }
 }
 
-/// A task that ends with whoever waits for it, and whose panic is a failure.
-struct AbortOnDrop(tokio::task::JoinHandle<Result<serde_json::Value, Failure>>);
-
-impl Future for AbortOnDrop {
-    type Output = Result<serde_json::Value, Failure>;
-
-    fn poll(
-        mut self: std::pin::Pin<&mut Self>,
-        context: &mut std::task::Context<'_>,
-    ) -> std::task::Poll<Self::Output> {
-        std::pin::Pin::new(&mut self.0).poll(context).map(|joined| {
-            joined.unwrap_or_else(|error| {
-                tracing::error!(%error, "handler panicked");
-                Err(Failure::passing(Problem::new(
-                    Code::Internal,
-                    "the work broke off by a fault of the program",
-                    "report this with the ticket's id; it is tried again a few times",
-                )))
-            })
-        })
-    }
-}
-
-impl Drop for AbortOnDrop {
-    fn drop(&mut self) {
-        self.0.abort();
-    }
+/// What a handler's panic is to those who look at its ticket.
+fn broken_off() -> Problem {
+    tracing::error!("handler panicked");
+    Problem::new(
+        Code::Internal,
+        "the work broke off by a fault of the program",
+        "report this with the ticket's id; it is tried again a few times",
+    )
 }

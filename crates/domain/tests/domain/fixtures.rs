@@ -43,7 +43,7 @@ pub(crate) fn recipient(country: &str) -> Recipient {
 
 /// A blob by number.
 pub(crate) fn blob(number: u8) -> BlobRef {
-    BlobRef { sha256: format!("{number:02x}").repeat(32), size: 1_000 + u64::from(number) }
+    BlobRef { sha256: format!("{number:02x}").repeat(32), size: 1_000 }
 }
 
 pub(crate) fn problem(number: u8) -> Problem {
@@ -131,8 +131,14 @@ pub(crate) fn contents() -> impl Strategy<Value = Content> {
 }
 
 fn placements() -> impl Strategy<Value = Vec<Placement>> {
+    // The bleed begins at -3 or -4 mm; a page of 210 mm ends at 213 or 214 mm with it.
+    let edge = prop::sample::select(vec![-4_001, -4_000, -3_001, -3_000, 0i32]);
+    let far = prop::sample::select(vec![213_000, 213_001, 214_000, 214_001i32]);
+    let reaching = (0..100_000i32, edge, 1..48_000u32, far)
+        .prop_map(|(x, y, width, end)| (x, y, width, end.abs_diff(y)));
     let frame = prop_oneof![
         3 => (-3_000..100_000i32, -3_000..100_000i32, 1..48_000u32, 1..110_000u32),
+        2 => reaching,
         1 => any::<(i32, i32, u32, u32)>(),
     ];
     let frame = frame.prop_map(|(x_um, y_um, width_um, height_um)| Frame {

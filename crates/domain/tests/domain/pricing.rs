@@ -3,7 +3,7 @@
 use crate::cases;
 use crate::fixtures::print;
 use printmill_domain::catalogue::{PRODUCTS, converted, product};
-use printmill_domain::country::COUNTRIES;
+use printmill_domain::country::{COUNTRIES, Country};
 use printmill_domain::money::{Currency, Money};
 use printmill_domain::pricing::{LINES_MAX, LineRequest, Price, QUANTITY_MAX, check_lines, price};
 use printmill_domain::print::Print;
@@ -119,6 +119,23 @@ proptest! {
             && count % product.pages_multiple == 0;
         prop_assert_eq!(product.check_pages(usize::from(pages)).is_ok(), fits);
     }
+}
+
+#[test]
+fn carriage_is_for_each_started_kilogram_and_dearer_far_away() {
+    let book = [print(1, 1, 0)];
+    let carriage = |copies: u32, country: &str, currency| {
+        let requests = requests(&book, &[copies]);
+        let lines: Vec<_> = requests.into_iter().zip(&book).collect();
+        price(&lines, Country::find(country).unwrap(), currency).unwrap().shipping.minor
+    };
+    // A copy weighs 720 g.
+    assert_eq!(carriage(1, "DE", Currency::Eur), 390 + 120);
+    assert_eq!(carriage(2, "DE", Currency::Eur), 390 + 2 * 120);
+    assert_eq!(carriage(25, "DE", Currency::Eur), 390 + 18 * 120, "18 kg to the gram");
+    assert_eq!(carriage(26, "NZ", Currency::Eur), 690 + 19 * 310);
+    assert_eq!(carriage(1, "DE", Currency::Usd), 561);
+    assert_eq!(carriage(1, "DE", Currency::Gbp), 444, "443.7 pence, rounded up");
 }
 
 #[test]

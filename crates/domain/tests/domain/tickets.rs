@@ -144,9 +144,10 @@ impl World {
         assert_eq!(lease, (leased, leased, leased));
         let good = ticket.fence();
         assert_eq!(good.is_some(), leased);
-        for fence in &self.fences {
+        assert!(good.as_ref().is_none_or(|fence| fence.attempt == ticket.attempt));
+        for (index, fence) in self.fences.iter().enumerate() {
             let holds = good.as_ref() == Some(fence);
-            let latest = leased && self.fences.last() == Some(fence);
+            let latest = leased && index + 1 == self.fences.len();
             assert_eq!(holds, latest, "only the proof of the last claim holds: {fence:?}");
             let second = TimeDelta::seconds(1);
             let moves: [Result<Ticket, Problem>; 4] = [

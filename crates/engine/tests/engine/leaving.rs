@@ -1,0 +1,110 @@
+//! Shutdown: running work may finish, the rest is handed back, and nobody waits for a lease.
+
+use crate::jobs::{Job, KIND, effect};
+use crate::link::Link;
+use crate::site::{Site, lane, pass, ticket_id};
+use chrono::TimeDelta;
+use printmill_backend::Database;
+use printmill_domain::ticket::TicketState;
+use printmill_engine::handler::Handlers;
+use printmill_engine::worker::{ServedLane, Worker, WorkerOptions};
+use serde_json::json;
+use std::time::Duration;
+
+#[tokio::test(start_paused = true)]
+async fn work_that_ends_within_the_drain_time_is_finished() {
+    let site = Site::new();
+    let relay = site.start_relay();
+    let job = Job::quick().performing(|_| async {
+        pass(20).await;
+        Ok(json!("performed"))
+    });
+    let counts = job.counts();
+    let worker = site.start_worker("a", job.handlers());
+    for number in 0..5 {
+        site.make(number, KIND).await;
+    }
+    site.until_state(ticket_id(0), TicketState::Leased).await;
+    let asked = site.now();
+    worker.stop().await;
+    let took = site.now() - asked;
+    assert!(took >= TimeDelta::seconds(19) && took <= TimeDelta::seconds(21), "{took}");
+    let done = site.effects().await.len();
+    assert_eq!((counts.performed(), done), (2, 2), "what ran is done, nothing new is begun");
+    for number in 2..5 {
+        assert_eq!(site.ticket(ticket_id(number)).await.attempt, 0);
+    }
+    relay.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn work_that_takes_longer_is_handed_back_and_taken_on_at_once() {
+    let site = Site::new();
+    let relay = site.start_relay();
+    let endless = Job::quick().performing(|_| std::future::pending());
+    let worker = site.start_worker("leaving", endless.handlers());
+    let id = site.make(1, KIND).await;
+    site.until_state(id, TicketState::Leased).await;
+    let other = site.start_worker("staying", Job::quick().handlers());
+    let asked = site.now();
+    worker.stop().await;
+    let left = site.now();
+    assert_eq!((left - asked).num_seconds(), 30, "it left when the drain time was over");
+    let done = site.until_state(id, TicketState::Done).await;
+    assert!(done.updated_at - left < TimeDelta::seconds(1), "no lease was waited for");
+    assert_eq!((done.attempt, done.failures, done.last_error), (2, 0, None), "no failure");
+    for running in [other, relay] {
+        running.stop().await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_idle_worker_leaves_at_once() {
+    let site = Site::new();
+    let worker = site.start_worker("a", Handlers::default());
+    pass(7).await;
+    let asked = site.now();
+    worker.stop().await;
+    assert_eq!(site.now(), asked);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_being_claimed_when_the_worker_leaves_is_not_left_behind() {
+    let site = Site::new();
+    // The claim is committed half a second after it was asked for.
+    let link: std::sync::Arc<dyn Database> = Link::slow(&site.database, Duration::from_millis(500));
+    let id = site.make(1, KIND).await;
+    site.relay().pump().await.unwrap();
+    let options = WorkerOptions {
+        holder: "a".into(),
+        lanes: vec![ServedLane { lane: lane(), concurrency: 1 }],
+        drain: Duration::from_secs(30),
+    };
+    let handlers = Job::quick().handlers();
+    let leases = site.leases_through(link);
+    let worker = Worker::new(leases, handlers, site.metrics.clone(), options);
+    let worker = crate::site::Running::start(|stop| worker.run(stop));
+    tokio::time::sleep(Duration::from_millis(250)).await;
+    assert_eq!(site.ticket(id).await.state, TicketState::Queued);
+    worker.stop().await;
+    let after = site.ticket(id).await;
+    assert!(after.state != TicketState::Leased, "held by somebody who left: {after:?}");
+    assert_eq!(after.state, TicketState::Done, "it was delivered, so it was worked on");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_released_ticket_is_sent_again_at_once() {
+    let site = Site::new();
+    let id = site.make(1, KIND).await;
+    site.relay().pump().await.unwrap();
+    let first = site.lease_now("first").await.remove(0);
+    site.leases().release(&first.ticket, &first.fence, &first.receipt).await.unwrap();
+    let released = site.ticket(id).await;
+    assert_eq!((released.state, released.sent_at), (TicketState::Queued, None));
+    assert_eq!(site.held().await, 0, "its old message is settled");
+    site.relay().pump().await.unwrap();
+    let second = site.lease_now("second").await.remove(0);
+    assert_eq!((second.ticket.attempt, second.ticket.failures), (2, 0));
+    let late = effect(&first.ticket, site.now());
+    site.leases().complete(&first.ticket, &first.fence, &first.receipt, late).await.unwrap_err();
+}

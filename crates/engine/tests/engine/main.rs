@@ -1,0 +1,14 @@
+//! The engine against the memory adapter, in paused time: nothing here waits for a real clock.
+
+mod commands;
+mod fencing;
+mod heartbeats;
+mod jobs;
+mod leaving;
+mod link;
+mod reconciling;
+mod relaying;
+mod retrying;
+mod sequencing;
+mod site;
+mod unknown;

@@ -1,0 +1,116 @@
+//! The relay: what is committed is sent, what is sent is marked, and a crash in between is harmless.
+
+use crate::jobs::{Job, KIND};
+use crate::link::Link;
+use crate::site::{Site, lane, merchant, pass, ticket_id};
+use printmill_backend::{Change, Database, Queue};
+use printmill_domain::problem::{Code, Problem};
+use printmill_domain::ticket::{RetryPolicy, TicketState};
+use std::time::Duration;
+
+#[tokio::test(start_paused = true)]
+async fn committed_tickets_are_sent_and_marked_at_once() {
+    let site = Site::new();
+    let relay = site.start_relay();
+    pass(1).await;
+    let committed = site.now();
+    let id = site.make(1, KIND).await;
+    let ticket = site.until(id, |ticket| ticket.sent_at.is_some()).await;
+    assert_eq!(ticket.sent_at, Some(committed), "the commit wakes the relay");
+    assert_eq!((ticket.state, site.held().await), (TicketState::Queued, 1));
+    pass(5).await;
+    assert_eq!(site.ticket(id).await, ticket, "and it is sent once");
+    assert_eq!(site.metrics.relayed.get(), 1);
+    relay.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn more_tickets_than_a_batch_are_all_sent() {
+    let site = Site::new();
+    for number in 0..600 {
+        site.make(number, KIND).await;
+    }
+    let relay = site.start_relay();
+    site.until(ticket_id(599), |ticket| ticket.sent_at.is_some()).await;
+    assert_eq!(site.held().await, 600);
+    relay.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_ticket_that_waits_is_not_sent_before_it_is_due() {
+    let site = Site::new();
+    let id = site.make(1, KIND).await;
+    site.relay().pump().await.unwrap();
+    let held = site.lease_now("a").await.remove(0);
+    let policy = RetryPolicy { base: chrono::TimeDelta::seconds(100), ..RetryPolicy::default() };
+    let problem = Problem::new(Code::Unavailable, "not now", "wait");
+    let waiting = site.leases().fail(&held, problem, false, &policy).await.unwrap();
+    assert_eq!(site.held().await, 0, "its message is settled");
+    let relay = site.start_relay();
+    let sent = site.until(id, |ticket| ticket.sent_at.is_some()).await;
+    let late = sent.sent_at.unwrap() - waiting.due_at;
+    assert!(late >= chrono::TimeDelta::zero() && late <= chrono::TimeDelta::seconds(1), "{late}");
+    relay.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_crash_between_sending_and_marking_is_harmless() {
+    let site = Site::new();
+    let id = site.make(1, KIND).await;
+    let link = Link::to(&site.database);
+    link.cut();
+    site.relay_through(link).pump().await.unwrap_err();
+    assert_eq!((site.held().await, site.ticket(id).await.sent_at), (1, None), "sent, not marked");
+    // Somebody takes it before it is marked; the next relay cannot know.
+    let relayed = site.ticket(id).await;
+    let held = site.lease_now("a").await.remove(0);
+    let unmarked = Change::new(merchant(), site.now());
+    let stale = unmarked.ticket(relayed.sent(site.now()), relayed.version);
+    site.database.commit(stale).await.unwrap_err();
+    site.relay().pump().await.unwrap();
+    let effect = crate::jobs::effect(&held.ticket, site.now());
+    site.leases().complete(&held.ticket, &held.fence, &held.receipt, effect).await.unwrap();
+    assert_eq!(site.held().await, 0);
+    assert_eq!(site.effects().await.len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_ticket_that_is_sent_twice_is_done_once() {
+    let site = Site::new();
+    let id = site.make(1, KIND).await;
+    let link = Link::to(&site.database);
+    link.cut();
+    site.relay_through(link).pump().await.unwrap_err();
+    let job = Job::quick();
+    let counts = job.counts();
+    let worker = site.start_worker("a", job.handlers());
+    site.until_state(id, TicketState::Done).await;
+    // The second message, after the first was settled, as a queue without memory would have it.
+    let message =
+        printmill_backend::queue::Message { ticket: id, trace: None, delay: Duration::ZERO };
+    site.queue.send(&lane(), &[message]).await.remove(0).unwrap();
+    pass(60).await;
+    assert_eq!((counts.performed(), site.effects().await.len()), (1, 1));
+    assert_eq!(site.held().await, 0, "the useless message is gone");
+    worker.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn several_relays_at_once_are_harmless() {
+    let site = Site::new();
+    let relays = [site.start_relay(), site.start_relay(), site.start_relay()];
+    let job = Job::quick();
+    let counts = job.counts();
+    let worker = site.start_worker("a", job.handlers());
+    for number in 0..50 {
+        site.make(number, KIND).await;
+    }
+    for number in 0..50 {
+        site.until_state(ticket_id(number), TicketState::Done).await;
+    }
+    assert_eq!((counts.performed(), site.effects().await.len()), (50, 50));
+    for relay in relays {
+        relay.stop().await;
+    }
+    worker.stop().await;
+}
