@@ -21,7 +21,7 @@ pub(crate) enum FacilityCommand {
     /// Take on a facility's print jobs, one after the other, until stopped.
     Run(RunArgs),
     /// List the facilities, straight from the configured database.
-    List(ListArgs),
+    List(Box<ListArgs>),
 }
 
 /// Take on a facility's print jobs until stopped.

@@ -15,9 +15,9 @@ Without --pay the order waits to be paid. With --request-id the same command can
 after a failure, and there is one order.
 
 Examples:
-  printmill order qte_… --name 'Ada Lovelace' --street 'Musterweg 1' --city Berlin \\
+  printmill order quo_… --name 'Ada Lovelace' --street 'Musterweg 1' --city Berlin \\
       --postal-code 10115 --country DE --pay sandbox
-  printmill orders watch \"$(printmill order qte_… … --json | jq -r .id)\"")]
+  printmill orders watch \"$(printmill order quo_… … --json | jq -r .id)\"")]
 pub(crate) struct OrderArgs {
     /// The quote.
     #[arg(value_name = "QUOTE")]

@@ -44,8 +44,11 @@ impl Config {
                 "check --config; without it, ./printmill.toml is read when it is there",
             ));
         }
-        let figment = Figment::from(Serialized::defaults(Settings::default()))
-            .merge(Toml::file_exact(&path))
+        let mut figment = Figment::from(Serialized::defaults(Settings::default()));
+        if path.is_file() {
+            figment = figment.merge(Toml::file_exact(&path));
+        }
+        let figment = figment
             .merge(Texts::variables(variables, &OF_CLIENTS))
             .merge(Texts::flags(flags.given()));
         let settings: Settings = figment.extract().map_err(|error| explain(&error))?;
