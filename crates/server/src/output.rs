@@ -28,16 +28,22 @@ pub(crate) fn json(value: &impl Serialize) -> Outcome {
     Ok(())
 }
 
+/// Commands longer than this get a line of their own.
+const SHORT_COMMAND: usize = 48;
+
 /// Prints what to do next, for people.
 pub(crate) fn next_steps(steps: &[(&str, &str)]) {
-    if steps.is_empty() {
-        return;
-    }
     line("");
     line(console::style("Next:").bold());
-    let width = steps.iter().map(|(command, _)| command.chars().count()).max().unwrap_or(0);
+    let lengths = steps.iter().map(|(command, _)| command.chars().count());
+    let width = lengths.filter(|length| *length <= SHORT_COMMAND).max().unwrap_or(0);
     for (command, why) in steps {
-        line(format!("  {command:width$}   {}", console::style(why).dim()));
+        let why = console::style(why).dim();
+        if command.chars().count() > SHORT_COMMAND {
+            line(format!("  {command}\n    {why}"));
+        } else {
+            line(format!("  {command:width$}   {why}"));
+        }
     }
 }
 

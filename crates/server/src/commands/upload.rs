@@ -97,7 +97,8 @@ pub(crate) async fn upload_all(
 }
 
 async fn upload_one(client: &Client, path: &Path, bars: &MultiProgress) -> Outcome<Asset> {
-    let bar = bars.add(ProgressBar::new(0).with_style(bar_style()));
+    let size = tokio::fs::metadata(path).await.map_or(0, |found| found.len());
+    let bar = bars.add(ProgressBar::new(size).with_style(bar_style()));
     let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
     bar.set_prefix(console::truncate_str(&name, 28, "…").into_owned());
     let shown = bar.clone();
@@ -109,8 +110,8 @@ async fn upload_one(client: &Client, path: &Path, bars: &MultiProgress) -> Outco
         UploadStep::Inspecting => shown.set_message(style("inspecting").dim().to_string()),
     });
     let uploaded = uploaded.await;
-    bars.remove(&bar);
     bar.finish_and_clear();
+    bars.remove(&bar);
     Ok(uploaded?)
 }
 

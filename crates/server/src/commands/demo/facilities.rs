@@ -84,7 +84,7 @@ impl Facilities {
 fn line(note: &FacilityNote) -> Option<String> {
     match note {
         FacilityNote::Leased(job) => {
-            Some(format!("leased the job: {} × {} pages", job.quantity, job.pages))
+            Some(format!("leased the job: {} × {}, {} pages", job.quantity, job.sku, job.pages))
         }
         FacilityNote::Accepted(job) => {
             let start = job.file_sha256.get(..12).unwrap_or_default();
