@@ -67,7 +67,9 @@ impl ClientError {
     pub(crate) fn from_status(status: &tonic::Status, server: &str) -> Self {
         let details = status.get_error_details();
         let reason = details.error_info().filter(|info| !info.reason.is_empty());
-        if reason.is_none() && status.code() == tonic::Code::Unavailable {
+        // A status with a cause was made here, of a connection that broke: no server sends one.
+        let broken = std::error::Error::source(status).is_some();
+        if reason.is_none() && (broken || status.code() == tonic::Code::Unavailable) {
             return Self::unreachable(server, innermost(status));
         }
         let known = reason.and_then(|info| Code::parse(&info.reason));
@@ -200,6 +202,16 @@ mod tests {
         let error = ClientError::from_status(&tonic::Status::unavailable("tcp"), SERVER);
         assert!(error.retryable && error.message.contains(SERVER));
         assert!(error.advice.contains("printmill up"));
+    }
+
+    #[test]
+    fn a_connection_that_broke_is_worth_another_try() {
+        let reset = std::io::Error::from(std::io::ErrorKind::ConnectionReset);
+        let status = tonic::Status::from_error(Box::new(reset));
+        let error = ClientError::from_status(&status, SERVER);
+        assert!(error.retryable && error.is(Code::Unavailable), "{error:?}");
+        let sent = tonic::Status::new(tonic::Code::Unknown, "something else");
+        assert!(!ClientError::from_status(&sent, SERVER).retryable);
     }
 
     #[test]

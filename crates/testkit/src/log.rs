@@ -18,13 +18,13 @@ pub struct Line {
 impl Line {
     /// The message.
     pub fn message(&self) -> &str {
-        self.value["fields"]["message"].as_str().unwrap_or_default()
+        self.value["message"].as_str().unwrap_or_default()
     }
 
     /// A field of the event, or of one of the spans around it.
     pub fn field(&self, name: &str) -> Option<&Value> {
         let spans = self.value["spans"].as_array().into_iter().flatten();
-        let mut places = std::iter::once(&self.value["fields"]).chain(spans);
+        let mut places = std::iter::once(&self.value).chain(spans);
         places.find_map(|place| place.get(name))
     }
 }

@@ -24,7 +24,7 @@ pub(crate) fn new_asset(request: &v1::CreateAssetRequest) -> Result<NewAsset, Pr
             description: "must be 64 lowercase hexadecimal digits, sent together with size".into(),
         });
     }
-    let size = u64::try_from(request.size).ok().filter(|size| *size > 0);
+    let size = u64::try_from(request.size).ok();
     match size {
         Some(size) if violations.is_empty() => {
             let announced = Some(BlobRef { sha256: request.sha256.clone(), size });
@@ -33,7 +33,7 @@ pub(crate) fn new_asset(request: &v1::CreateAssetRequest) -> Result<NewAsset, Pr
         Some(_) => {}
         None => violations.push(Violation {
             field: "size".into(),
-            description: "must be the number of bytes, sent together with sha256".into(),
+            description: "must be the number of bytes, 0 or more".into(),
         }),
     }
     Err(Problem::invalid_fields(violations))
