@@ -3,7 +3,7 @@
 use crate::jobs::{Job, KIND, effect};
 use crate::link::Link;
 use crate::site::{Site, lane, pass};
-use printmill_backend::CommitError;
+use printmill_backend::{Change, CommitError, Database};
 use printmill_domain::problem::{Code, Problem};
 use printmill_domain::ticket::{RetryPolicy, TicketState};
 use serde_json::json;
@@ -62,7 +62,7 @@ async fn an_effect_is_committed_with_the_end_of_its_ticket_or_not_at_all() {
     site.relay().pump().await.unwrap();
     let held = site.lease_now("a").await.remove(0);
     let taken = effect(&held.ticket, site.now());
-    printmill_backend::Database::commit(&*site.database, taken.clone()).await.unwrap();
+    site.database.commit(taken.clone()).await.unwrap();
     let refused = site.leases().complete(&held.ticket, &held.fence, &held.receipt, taken).await;
     assert!(matches!(refused, Err(CommitError::Stale { .. })), "{refused:?}");
     assert_eq!(site.ticket(id).await, held.ticket, "the ticket is still held");
@@ -116,5 +116,41 @@ async fn of_many_who_want_the_same_tickets_each_is_held_by_one() {
     assert_eq!((leased.len(), ids.len()), (20, 20));
     for held in leased {
         assert_eq!(site.ticket(held.ticket.id).await.fence(), Some(held.fence));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_holder_may_know_an_older_version_of_its_ticket() {
+    let site = Site::new();
+    let id = site.make(1, KIND).await;
+    site.relay().pump().await.unwrap();
+    let held = site.lease_now("a").await.remove(0);
+    // A heartbeat, and a relay that marks it, both after it was claimed.
+    site.leases().extend(&held.ticket, &held.fence, &held.receipt, 300).await.unwrap();
+    let now = site.ticket(id).await;
+    let mark = Change::new(now.merchant, site.now()).ticket(now.sent(site.now()), now.version);
+    site.database.commit(mark).await.unwrap();
+    let good = effect(&held.ticket, site.now());
+    site.leases().complete(&held.ticket, &held.fence, &held.receipt, good).await.unwrap();
+    let done = site.ticket(id).await;
+    assert_eq!((done.state, done.version), (TicketState::Done, now.version + 2));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_message_that_finds_no_database_goes_to_the_next_who_asks() {
+    for breaking in [Link::cut, Link::fill] {
+        let site = Site::new();
+        let id = site.make(1, KIND).await;
+        site.relay().pump().await.unwrap();
+        let link = Link::to(&site.database);
+        breaking(&link);
+        let broken = site.leases_through(link);
+        broken.lease(&lane(), 10, Duration::ZERO, "broken").await.unwrap_err();
+        assert_eq!(site.ticket(id).await.attempt, 0);
+        let asked = site.now();
+        let second = Duration::from_secs(1);
+        let next = site.leases().lease(&lane(), 10, second, "next").await.unwrap();
+        assert_eq!((next.len(), next[0].ticket.id), (1, id));
+        assert!(site.now() - asked <= chrono::TimeDelta::milliseconds(100));
     }
 }

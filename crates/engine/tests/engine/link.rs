@@ -20,6 +20,7 @@ use tokio::sync::watch;
 pub(crate) struct Link {
     database: Arc<MemoryDatabase>,
     cut: AtomicBool,
+    full: AtomicBool,
     /// How long a commit is under way before it happens.
     latency: Duration,
 }
@@ -30,12 +31,22 @@ impl Link {
     }
 
     pub(crate) fn slow(database: &Arc<MemoryDatabase>, latency: Duration) -> Arc<Self> {
-        Arc::new(Self { database: database.clone(), cut: AtomicBool::new(false), latency })
+        Arc::new(Self {
+            database: database.clone(),
+            cut: AtomicBool::new(false),
+            full: AtomicBool::new(false),
+            latency,
+        })
     }
 
     /// From now on tickets can neither be read nor written through it.
     pub(crate) fn cut(&self) {
         self.cut.store(true, Ordering::SeqCst);
+    }
+
+    /// From now on nothing can be written through it.
+    pub(crate) fn fill(&self) {
+        self.full.store(true, Ordering::SeqCst);
     }
 
     pub(crate) fn mend(&self) {
@@ -61,6 +72,9 @@ impl Database for Link {
             tokio::time::sleep(self.latency).await;
         }
         self.pass()?;
+        if self.full.load(Ordering::SeqCst) {
+            return Err(BackendError::new(Fault::Full, "link", "commit", "no space").into());
+        }
         self.database.commit(change).await
     }
     async fn get(&self, s: Scope, k: Kind, id: &str) -> Result<Option<Record>, BackendError> {
