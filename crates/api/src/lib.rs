@@ -23,7 +23,7 @@ mod uploads;
 
 pub use options::{
     ApiOptions, ContinueTrace, HEADER_BYTES_MAX, LINK_LIFE, MESSAGE_BYTES_MAX, MetricsText,
-    PAGE_SIZE_DEFAULT, PAGE_SIZE_MAX, Readiness,
+    PAGE_SIZE_DEFAULT, PAGE_SIZE_MAX,
 };
 pub use rest::rules::ContractError;
 pub use router::BuildError;

@@ -19,8 +19,6 @@ pub const PAGE_SIZE_DEFAULT: u32 = 50;
 
 /// Gives the text of `/metrics`, in the format of Prometheus.
 pub type MetricsText = Arc<dyn Fn() -> String + Send + Sync>;
-/// Says what keeps the node from being ready; nothing when it is.
-pub type Readiness = Arc<dyn Fn() -> Option<String> + Send + Sync>;
 /// Ties a request's span to the trace that its `traceparent` names.
 pub type ContinueTrace = Arc<dyn Fn(&tracing::Span, &str) + Send + Sync>;
 
@@ -35,8 +33,6 @@ pub struct ApiOptions {
     pub metrics_text: Option<MetricsText>,
     /// Where the edge registers its own counters.
     pub registry: Option<prometheus::Registry>,
-    /// What `/readyz` asks.
-    pub readiness: Option<Readiness>,
     /// Called with each request's span and `traceparent`.
     pub continue_trace: Option<ContinueTrace>,
     /// How long a request may take, streams and files excepted.
@@ -63,7 +59,6 @@ impl ApiOptions {
             signing_key,
             metrics_text: None,
             registry: None,
-            readiness: None,
             continue_trace: None,
             request_timeout: Duration::from_secs(30),
             idle_timeout: Duration::from_secs(60),

@@ -5,7 +5,7 @@ use crate::errors;
 use crate::grpc::Grpc;
 use crate::links::Links;
 use crate::observe::{Metrics, is_grpc, observe};
-use crate::options::{ApiOptions, ContinueTrace, MetricsText, Readiness};
+use crate::options::{ApiOptions, ContinueTrace, MetricsText};
 use crate::rest::Rest;
 use crate::rest::openapi;
 use crate::rest::rules::{ContractError, Rules};
@@ -44,7 +44,6 @@ pub(crate) struct App {
     pub(crate) idle_timeout: Duration,
     pub(crate) continue_trace: Option<ContinueTrace>,
     metrics_text: Option<MetricsText>,
-    readiness: Option<Readiness>,
     openapi: Bytes,
 }
 
@@ -110,7 +109,6 @@ pub(crate) async fn build(
         idle_timeout: options.idle_timeout,
         continue_trace: options.continue_trace.clone(),
         metrics_text: options.metrics_text.clone(),
-        readiness: options.readiness.clone(),
         openapi: openapi.into(),
     });
     Ok(Built { router: router(app), health, names })
@@ -130,6 +128,9 @@ fn router(app: Arc<App>) -> Router {
         .with_state(app)
 }
 
+/// How long `/readyz` waits for the database.
+const READY_WAIT: std::time::Duration = std::time::Duration::from_secs(2);
+
 async fn dispatch(State(app): State<Arc<App>>, request: Request<Body>) -> Response<Body> {
     if is_grpc(request.headers()) {
         app.grpc.call(request).await
@@ -140,9 +141,10 @@ async fn dispatch(State(app): State<Arc<App>>, request: Request<Body>) -> Respon
 
 async fn ready(State(app): State<Arc<App>>) -> Response<Body> {
     let missing = if app.edge.stopping.is_cancelled() {
-        Some("the node is shutting down".to_owned())
+        Some("the node is shutting down")
     } else {
-        app.readiness.as_ref().and_then(|readiness| readiness())
+        let asked = tokio::time::timeout(READY_WAIT, app.edge.services.database.head()).await;
+        (!matches!(asked, Ok(Ok(_)))).then_some("the database does not answer")
     };
     match missing {
         None => "ready\n".into_response(),

@@ -12,15 +12,15 @@ use printmill_backend::queue::Receipt;
 use printmill_domain::Timestamp;
 use printmill_domain::aggregate::{Decided, Versioned};
 use printmill_domain::facility::Facility;
-use printmill_domain::ids::{FacilityId, MerchantId, PrintJobId};
+use printmill_domain::ids::{FacilityId, Id, ItemId, MerchantId, PrintJobId};
 use printmill_domain::order::Order;
 use printmill_domain::order_command::OrderCommand;
 use printmill_domain::print_job::{PrintJob, PrintJobCommand};
 use printmill_domain::problem::{Code, Problem};
 use printmill_domain::shipment::Tracking;
-use printmill_domain::ticket::Fence;
+use printmill_domain::ticket::{Fence, RetryPolicy, Ticket, TicketState};
 use printmill_engine::command::{Answer, Commands, Context, Proposal};
-use printmill_engine::lease::Leases;
+use printmill_engine::lease::{Leased, Leases};
 
 /// How often a report is decided again because the order changed in between.
 const ATTEMPTS_MAX: u32 = 16;
@@ -101,15 +101,56 @@ impl Fulfilment {
                 Err(CommitError::Stale { .. }) => {}
                 Err(CommitError::Backend(error)) => return Err(error.into()),
                 Err(CommitError::FenceLost { .. } | CommitError::Answered(_)) => {
-                    return Err(Problem::new(
-                        Code::LeaseLost,
-                        format!("the lease on {id} is not held any more"),
-                        "lease the job again",
-                    ));
+                    return Err(lease_lost(id));
                 }
             }
         }
-        Err(Problem::new(Code::Conflict, "the order is changing all the time", "try again"))
+        Err(always_changing())
+    }
+
+    /// The facility could not take a leased job on. When that ends the job's ticket, the order's
+    /// item shows why, in the same commit.
+    pub async fn fail(
+        &self,
+        leased: &Leased,
+        problem: Problem,
+        hopeless: bool,
+    ) -> Result<(), Problem> {
+        let Leased { ticket, fence, receipt } = leased;
+        let policy = RetryPolicy::default();
+        let next = self.leases.after_failure(ticket, fence, problem.clone(), hopeless, &policy)?;
+        for _ in 0..ATTEMPTS_MAX {
+            let mut change = Change::new(ticket.merchant, self.commands.now());
+            if next.state == TicketState::Dead {
+                change = self.raise_issue(ticket, problem.clone(), change).await?;
+            }
+            let change = change.traced(ticket.trace.clone()).held(next.clone(), fence);
+            match self.leases.settle(change, receipt).await {
+                Ok(()) => return Ok(()),
+                Err(CommitError::Stale { .. }) => {}
+                Err(CommitError::Backend(error)) => return Err(error.into()),
+                Err(CommitError::FenceLost { .. } | CommitError::Answered(_)) => {
+                    return Err(lease_lost(&ticket.id));
+                }
+            }
+        }
+        Err(always_changing())
+    }
+
+    async fn raise_issue(
+        &self,
+        ticket: &Ticket,
+        problem: Problem,
+        change: Change,
+    ) -> Result<Change, Problem> {
+        let text = |name: &str| ticket.payload[name].as_str().unwrap_or_default().to_owned();
+        let (order, item) = (text("order"), text("item"));
+        let item = ItemId::parse(&item).map_err(|_| Problem::not_found("item", item))?;
+        let scope = Scope::Merchant(ticket.merchant);
+        let found = self.commands.database().find::<Order>(scope, &order).await?;
+        let found = found.ok_or_else(|| Problem::not_found("order", order))?;
+        let raised = found.decide(OrderCommand::RaiseIssue { item, problem }, change.at)?;
+        Ok(change.update(&found, raised))
     }
 
     /// The facility reports on a job that it accepted. Late and repeated reports change nothing.
@@ -168,4 +209,16 @@ impl Fulfilment {
         let change = Change::new(job.merchant, now).update(&job, decided).update(&order, ordered);
         Ok(Proposal { change, outcome: id.to_string(), value })
     }
+}
+
+fn lease_lost(id: &impl std::fmt::Display) -> Problem {
+    Problem::new(
+        Code::LeaseLost,
+        format!("the lease on {id} is not held any more"),
+        "lease the job again",
+    )
+}
+
+fn always_changing() -> Problem {
+    Problem::new(Code::Conflict, "the order is changing all the time", "try again in a moment")
 }

@@ -83,8 +83,12 @@ impl v1::work_service_server::WorkService for Edge {
                 self.held(caller(&request)?, &request.get_ref().lease_token).await?;
             let receipt = token.receipt();
             let leased = Leased { ticket, fence: token.fence, receipt };
-            let policy = RetryPolicy::default();
-            self.services.leases.fail(&leased, problem, hopeless, &policy).await?;
+            if leased.ticket.kind == MAKE {
+                self.services.fulfilment.fail(&leased, problem, hopeless).await?;
+            } else {
+                let policy = RetryPolicy::default();
+                self.services.leases.fail(&leased, problem, hopeless, &policy).await?;
+            }
             Ok(v1::FailWorkResponse {})
         };
         answer(failed.await)

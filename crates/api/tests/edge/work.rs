@@ -64,6 +64,18 @@ async fn a_job_is_accepted_reported_and_shipped_with_its_lease() {
 }
 
 #[tokio::test]
+async fn a_job_that_cannot_be_made_shows_on_its_order() {
+    let world = World::new().await;
+    let made = world.made(0, 0).await;
+    let token = lease(&world, 0).await[0]["leaseToken"].clone();
+    let failed = json!({ "leaseToken": token, "message": "no such paper", "hopeless": true });
+    world.wire.call("WorkService/FailWork", &world.facilities[0].1, failed).await.unwrap();
+    let order = world.wire.get(&format!("/v1/orders/{}", made.order), world.key_of(0)).await.json();
+    let issue = &order["items"][0]["issue"];
+    assert!(issue["message"].as_str().unwrap().contains("no such paper"), "{issue}");
+}
+
+#[tokio::test]
 async fn a_worker_gets_only_the_kinds_of_its_key() {
     let world = World::new().await;
     world.made(0, 0).await;
