@@ -37,13 +37,13 @@ fn printmill(folder: &Path, arguments: &[&str]) -> Command {
 }
 
 fn run(arguments: &[&str]) -> (Output, String, String) {
-    let folder = tempfile::tempdir().unwrap();
+    let folder = tempfile::tempdir().expect("a folder can be made");
     run_in(folder.path(), arguments)
 }
 
 fn run_in(folder: &Path, arguments: &[&str]) -> (Output, String, String) {
-    let output = printmill(folder, arguments).output().unwrap();
-    let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
+    let output = printmill(folder, arguments).output().expect("the binary runs");
+    let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).expect("it prints text");
     let (out, err) = (text(&output.stdout), text(&output.stderr));
     (output, out, err)
 }

@@ -28,7 +28,7 @@ fn text(event: &OrderEvent) -> String {
         "payment.paid" => format!("payment made, {}", of("reference")),
         "payment.declined" => format!("payment declined: {}", of("reason")),
         "order.paid" => "order paid".into(),
-        "item.routed" => format!("routed: {}", of("reason")),
+        "item.routed" => format!("routed: {}", of("reason").replace("; ", "\n                 ")),
         "item.rendered" => format!("print-ready file made, SHA-256 {}…", cut(&of("sha256"))),
         "item.needs_attention" => format!("a person must look: {} ({})", of("message"), of("code")),
         "print_job.accepted" => "facility has the file and took the job on".into(),

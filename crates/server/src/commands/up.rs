@@ -1,8 +1,8 @@
 //! `printmill up`: a whole node until it is stopped.
 
 use crate::bootstrap;
-use crate::config::{Config, Flags, Roles};
-use crate::failure::Outcome;
+use crate::config::{Config, Flags};
+use crate::failure::{Failure, Outcome};
 use crate::node::Node;
 use crate::output;
 use crate::signals::shutdown_on_signal;
@@ -31,8 +31,13 @@ pub(crate) struct UpArgs {
 
 /// Runs a node with all roles.
 pub(crate) async fn run(args: &UpArgs, file: Option<&Path>, json: bool) -> Outcome {
-    let mut settings = Config::load(file, &args.flags)?.settings;
-    settings.roles = Roles::all();
+    let settings = Config::load(file, &args.flags)?.settings;
+    if !settings.roles.are_all() {
+        return Err(Failure::configuration(
+            format!("`up` runs all roles, but 'roles' = {}", settings.roles),
+            "remove the setting, or run `printmill serve`",
+        ));
+    }
     let shutdown = shutdown_on_signal()?;
     let telemetry = telemetry::start(&settings, LogTo::StandardError)?;
     let node = Node::open(settings, telemetry).await?;
