@@ -11,6 +11,9 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+/// How often a claim is tried again because the ticket changed under it.
+const CLAIMS_MAX: u32 = 4;
+
 /// A ticket that was taken on, and what settles its message.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Leased {
@@ -118,31 +121,52 @@ impl Leases {
         delivery: Delivery,
         holder: &str,
     ) -> Result<Option<Leased>, BackendError> {
-        let now = self.clock.now();
-        let Some(ticket) = ticket.filter(|ticket| !ticket.state.is_final()) else {
-            self.acknowledge(&delivery.receipt).await;
-            return Ok(None);
-        };
-        let token = printmill_backend::fresh::token();
-        let claimed = ticket.claim(holder, token, chrono_ttl(self.ttl), now).ok();
-        let Some((claimed, fence)) = claimed.and_then(|c| c.fence().map(|fence| (c, fence))) else {
-            self.put_back(ticket, &delivery.receipt, now).await;
-            return Ok(None);
-        };
-        let change = Change::new(ticket.merchant, now).ticket(claimed.clone(), ticket.version);
-        match self.database.commit(change).await {
-            Ok(()) => Ok(Some(Leased { ticket: claimed, fence, receipt: delivery.receipt })),
-            Err(error) => {
-                // Either somebody else was faster, and the next delivery will show it, or the
-                // database failed; in both cases the message must not be lost.
-                tracing::debug!(ticket = %ticket.id, %error, "claim was refused");
-                self.hand_on(&delivery.receipt).await;
-                match error {
-                    CommitError::Backend(error) => Err(error),
-                    _ => Ok(None),
+        let mut current = ticket.cloned();
+        for _ in 0..CLAIMS_MAX {
+            let now = self.clock.now();
+            let Some(ticket) = current.filter(|ticket| !ticket.state.is_final()) else {
+                self.acknowledge(&delivery.receipt).await;
+                return Ok(None);
+            };
+            let token = printmill_backend::fresh::token();
+            let claimed = ticket.claim(holder, token, chrono_ttl(self.ttl), now).ok();
+            let claimed = claimed.and_then(|claimed| claimed.fence().map(|fence| (claimed, fence)));
+            let Some((claimed, fence)) = claimed else {
+                self.put_back(&ticket, &delivery.receipt, now).await;
+                return Ok(None);
+            };
+            let change = Change::new(ticket.merchant, now).ticket(claimed.clone(), ticket.version);
+            match self.database.commit(change).await {
+                Ok(()) => {
+                    return Ok(Some(Leased { ticket: claimed, fence, receipt: delivery.receipt }));
                 }
+                // Often it is only the relay, which marks the ticket as sent just now.
+                Err(CommitError::FenceLost { .. }) => {
+                    let read = self.database.tickets(&[ticket.id]).await;
+                    match read {
+                        Ok(read) => current = read.into_iter().next(),
+                        Err(error) => return self.not_claimed(&delivery, error).await,
+                    }
+                }
+                Err(CommitError::Backend(error)) => {
+                    return self.not_claimed(&delivery, error).await;
+                }
+                Err(CommitError::Stale { .. } | CommitError::Answered(_)) => break,
             }
         }
+        self.hand_on(&delivery.receipt).await;
+        Ok(None)
+    }
+
+    /// The database failed: the message must not be lost.
+    async fn not_claimed(
+        &self,
+        delivery: &Delivery,
+        error: BackendError,
+    ) -> Result<Option<Leased>, BackendError> {
+        tracing::debug!(ticket = %delivery.ticket, error = %error.chain(), "claim failed");
+        self.hand_on(&delivery.receipt).await;
+        Err(error)
     }
 
     /// Gives a message to whoever asks next.

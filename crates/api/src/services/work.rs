@@ -160,8 +160,12 @@ impl Edge {
         loop {
             let left = until.saturating_duration_since(Instant::now());
             let LeaseOrder { lane, count, holder, .. } = order;
-            let leases = &self.services.leases;
-            let leased = leases.lease(lane, *count, left.min(WAIT_SLICE), holder).await?;
+            let leases = self.services.leases.clone();
+            let delivered = leases.deliveries(lane, *count, left.min(WAIT_SLICE)).await?;
+            let holder = holder.clone();
+            // A caller that hangs up now must not leave a claim behind halfway.
+            let claims = tokio::spawn(async move { leases.take_on(delivered, &holder).await });
+            let leased = claims.await.map_err(|_| claims_broke_off())??;
             let (mine, others): (Vec<_>, Vec<_>) =
                 leased.into_iter().partition(|leased| order.kinds.contains(&leased.ticket.kind));
             let released = !others.is_empty();
@@ -185,4 +189,8 @@ impl Edge {
         let ticket = self.services.leases.held(&token.fence).await?;
         Ok((token, ticket))
     }
+}
+
+fn claims_broke_off() -> Problem {
+    Problem::new(Code::Internal, "the lease broke off inside", "lease again in a few seconds")
 }

@@ -1,4 +1,4 @@
-//! Shutdown: running work may finish, the rest is handed back, and nobody waits for a lease.
+//! Shutdown: running work may finish, the rest is handed back, and nobody waits for a lease. In paused time.
 
 use crate::jobs::{Job, KIND, effect};
 use crate::link::Link;

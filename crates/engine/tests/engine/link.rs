@@ -1,4 +1,4 @@
-//! The way from one process to a database that others use as well: it can break.
+//! The way from one process to a database that others use as well: it can break. In paused time.
 
 use async_trait::async_trait;
 use printmill_adapter_memory::MemoryDatabase;

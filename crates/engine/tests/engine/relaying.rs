@@ -1,4 +1,4 @@
-//! The relay: what is committed is sent, what is sent is marked, and a crash in between is harmless.
+//! The relay: what is committed is sent, what is sent is marked, and a crash in between is harmless. In paused time.
 
 use crate::jobs::{Job, KIND};
 use crate::link::Link;
@@ -116,4 +116,20 @@ async fn several_relays_at_once_are_harmless() {
         relay.stop().await;
     }
     worker.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_claim_that_meets_the_relays_mark_is_tried_again_at_once() {
+    let site = Site::new();
+    site.make(1, KIND).await;
+    let begun = site.now();
+    // The ticket is read as it was sent, and claimed when it is marked.
+    let mut relay = site.relay_through(Link::slow(&site.database, Duration::from_millis(10)));
+    let leases = site.leases_through(Link::slow(&site.database, Duration::from_millis(20)));
+    let lane = lane();
+    let wait = Duration::from_secs(1);
+    let (pumped, leased) = tokio::join!(relay.pump(), leases.lease(&lane, 1, wait, "a"));
+    assert_eq!((pumped.unwrap(), leased.unwrap().len()), (1, 1));
+    let took = (site.now() - begun).num_milliseconds();
+    assert!(took < 50, "{took} ms");
 }

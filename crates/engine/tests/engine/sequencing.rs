@@ -1,4 +1,4 @@
-//! The sequencer: every committed event gets its place in the log.
+//! The sequencer: every committed event gets its place in the log. In paused time.
 
 use crate::link::Link;
 use crate::site::{Running, Site, merchant, pass};
