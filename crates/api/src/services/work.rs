@@ -7,7 +7,7 @@ use crate::lease_token::{LeaseToken, other_ticket};
 use printmill_domain::api_key::Scope;
 use printmill_domain::lane::Lane;
 use printmill_domain::print_job::MAKE;
-use printmill_domain::problem::Problem;
+use printmill_domain::problem::{Code, Problem};
 use printmill_domain::ticket::{RetryPolicy, Ticket};
 use printmill_engine::lease::Leased;
 use printmill_proto::v1;
