@@ -119,3 +119,51 @@ impl Visit for Traceparent {
 
     fn record_debug(&mut self, _field: &Field, _value: &dyn std::fmt::Debug) {}
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use opentelemetry_sdk::error::OTelSdkResult;
+    use opentelemetry_sdk::trace::{SpanData, SpanExporter};
+    use std::sync::Mutex;
+    use tracing_subscriber::layer::SubscriberExt;
+
+    #[derive(Debug, Clone, Default)]
+    struct Recorder(Arc<Mutex<Vec<SpanData>>>);
+
+    impl SpanExporter for Recorder {
+        async fn export(&self, batch: Vec<SpanData>) -> OTelSdkResult {
+            self.0.lock().unwrap().extend(batch);
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn tickets_and_requests_go_on_in_the_trace_that_they_name_and_others_do_not() {
+        const TICKETS: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+        const REQUESTS: &str = "00-11112222333344445555666677778888-00f067aa0ba902b7-01";
+        let recorder = Recorder::default();
+        let provider = SdkTracerProvider::builder().with_simple_exporter(recorder.clone()).build();
+        let exporter = Exporter { provider };
+        let subscriber = tracing_subscriber::registry().with(exporter.layer());
+        tracing::subscriber::with_default(subscriber, || {
+            tracing::info_span!("ticket", traceparent = TICKETS)
+                .in_scope(|| tracing::info_span!("inner").in_scope(|| {}));
+            let request = tracing::info_span!("request");
+            continue_trace()(&request, REQUESTS);
+            request.in_scope(|| {});
+            drop(request);
+            tracing::info_span!("alone", traceparent = "").in_scope(|| {});
+        });
+        drop(exporter);
+        let spans = recorder.0.lock().unwrap();
+        let trace = |name: &str| {
+            let span = spans.iter().find(|span| span.name == name).unwrap();
+            span.span_context.trace_id().to_string()
+        };
+        assert_eq!(trace("ticket"), TICKETS[3..35]);
+        assert_eq!(trace("inner"), TICKETS[3..35]);
+        assert_eq!(trace("request"), REQUESTS[3..35]);
+        assert!(![TICKETS, REQUESTS].iter().any(|known| known.contains(&trace("alone"))));
+    }
+}
