@@ -5,30 +5,38 @@ use futures::StreamExt;
 use printmill_backend::database::TicketQuery;
 use printmill_backend::queue::{Message, Queue};
 use printmill_backend::{BackendError, Change, Clock, CommitError, Database};
+use printmill_domain::ids::TicketId;
 use printmill_domain::lane::Lane;
 use printmill_domain::ticket::Ticket;
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::time::Instant;
 
 /// How many tickets are handed over at once.
 const BATCH: u32 = 256;
 /// How often to look for tickets that other processes committed, or that became due.
 const POLL: Duration = Duration::from_millis(200);
+/// A ticket that nobody has claimed so long after it was sent is marked as sent.
+const MARK_AFTER: Duration = Duration::from_millis(100);
 /// How long to wait after the queue or database failed.
 const PAUSE_AFTER_ERROR: Duration = Duration::from_millis(500);
 
 /// Hands committed tickets to the queue.
 ///
 /// A ticket is sent first and marked afterwards: a crash in between sends it twice, which is
-/// harmless, and never loses it. Several relays at once are harmless for the same reason.
+/// harmless, and never loses it. Several relays at once are harmless for the same reason. Most
+/// tickets are claimed before their mark is due, and then need none.
 pub struct Relay {
     database: Arc<dyn Database>,
     queue: Arc<dyn Queue>,
     clock: Arc<dyn Clock>,
     metrics: Metrics,
     known_lanes: HashSet<Lane>,
+    /// What the queue took and is not marked yet: by version, since a ticket that comes back from
+    /// a failed attempt must be sent again.
+    unmarked: HashMap<TicketId, (u64, Instant)>,
 }
 
 impl Relay {
@@ -39,7 +47,14 @@ impl Relay {
         clock: Arc<dyn Clock>,
         metrics: Metrics,
     ) -> Self {
-        Self { database, queue, clock, metrics, known_lanes: HashSet::new() }
+        Self {
+            database,
+            queue,
+            clock,
+            metrics,
+            known_lanes: HashSet::new(),
+            unmarked: HashMap::new(),
+        }
     }
 
     /// Runs until `shutdown`. Only the wait is interrupted, never a hand-over.
@@ -49,8 +64,9 @@ impl Relay {
         loop {
             commits.borrow_and_update();
             let pause = match self.pump().await {
-                Ok(sent) if sent == BATCH as usize => continue,
-                Ok(_) => POLL,
+                Ok(sent) if sent >= BATCH as usize => continue,
+                Ok(_) if self.unmarked.is_empty() => POLL,
+                Ok(_) => MARK_AFTER,
                 Err(error) => {
                     tracing::warn!(error = %error.chain(), "relay could not hand tickets over");
                     PAUSE_AFTER_ERROR
@@ -58,46 +74,69 @@ impl Relay {
             };
             tokio::select! {
                 () = &mut shutdown => return,
-                _ = commits.changed(), if pause == POLL => {}
+                _ = commits.changed(), if pause != PAUSE_AFTER_ERROR => {}
                 () = tokio::time::sleep(pause) => {}
             }
         }
     }
 
-    /// Hands over one batch of due tickets; how many there were.
+    /// Hands over the due tickets that the queue does not have yet, about a batch of them, and
+    /// marks those that it has had for a while; how many were handed over.
     pub async fn pump(&mut self) -> Result<usize, BackendError> {
         let query = TicketQuery::Unsent { due_by: self.clock.now() };
-        let tickets = self.database.find_tickets(query, BATCH).await?;
-        let count = tickets.len();
-        self.hand_over(tickets).await?;
-        self.metrics.relayed.inc_by(count as u64);
-        Ok(count)
+        let limit = BATCH + u32::try_from(self.unmarked.len()).unwrap_or(BATCH);
+        let found = self.database.find_tickets(query, limit).await?;
+        let (waiting, fresh): (Vec<_>, Vec<_>) = found.into_iter().partition(|ticket| {
+            self.unmarked.get(&ticket.id).is_some_and(|(version, _)| *version == ticket.version)
+        });
+        let still: HashSet<TicketId> = waiting.iter().map(|ticket| ticket.id).collect();
+        self.unmarked.retain(|id, _| still.contains(id));
+        let count = fresh.len();
+        let (sent, outcome) = self.send(fresh).await;
+        let now = Instant::now();
+        self.unmarked.extend(sent.iter().map(|ticket| (ticket.id, (ticket.version, now))));
+        self.metrics.relayed.inc_by(sent.len() as u64);
+        let had = |ticket: &Ticket| now - self.unmarked[&ticket.id].1 >= MARK_AFTER;
+        let ripe: Vec<Ticket> = waiting.into_iter().filter(had).collect();
+        for ticket in &ripe {
+            self.unmarked.remove(&ticket.id);
+        }
+        self.mark(ripe).await?;
+        outcome.map(|()| count)
     }
 
     /// Sends tickets to their lanes and marks those that the queue took.
     pub(crate) async fn hand_over(&mut self, tickets: Vec<Ticket>) -> Result<(), BackendError> {
+        let (sent, outcome) = self.send(tickets).await;
+        self.mark(sent).await?;
+        outcome
+    }
+
+    /// Sends tickets to their lanes; which of them the queue took, and the last failure.
+    async fn send(&mut self, tickets: Vec<Ticket>) -> (Vec<Ticket>, Result<(), BackendError>) {
         let mut lanes: BTreeMap<Lane, Vec<Ticket>> = BTreeMap::new();
         for ticket in tickets {
             lanes.entry(ticket.lane.clone()).or_default().push(ticket);
         }
-        let mut failed = None;
+        let (mut sent, mut outcome) = (vec![], Ok(()));
         for (lane, tickets) in lanes {
             if !self.known_lanes.contains(&lane) {
-                self.queue.ensure(&lane).await?;
+                if let Err(error) = self.queue.ensure(&lane).await {
+                    outcome = Err(error);
+                    continue;
+                }
                 self.known_lanes.insert(lane.clone());
             }
             let messages: Vec<Message> = tickets.iter().map(message).collect();
             let answers = self.queue.send(&lane, &messages).await;
-            let mut sent = vec![];
             for (ticket, answer) in tickets.into_iter().zip(answers) {
                 match answer {
                     Ok(()) => sent.push(ticket),
-                    Err(error) => failed = Some(error),
+                    Err(error) => outcome = Err(error),
                 }
             }
-            self.mark(sent).await?;
         }
-        failed.map_or(Ok(()), Err)
+        (sent, outcome)
     }
 
     async fn mark(&self, tickets: Vec<Ticket>) -> Result<(), BackendError> {

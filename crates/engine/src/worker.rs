@@ -5,6 +5,7 @@ use crate::handler::{Failure, Handler, Handlers, Work};
 use crate::lease::{Leased, Leases};
 use crate::metrics::Metrics;
 use futures::FutureExt;
+use printmill_backend::queue::Delivery;
 use printmill_backend::{Change, CommitError};
 use printmill_domain::lane::Lane;
 use printmill_domain::problem::{Code, Problem};
@@ -13,7 +14,7 @@ use std::future::Future;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
@@ -21,6 +22,8 @@ use tracing::Instrument;
 
 /// How long a lease call waits for work before it asks again.
 const LEASE_WAIT: Duration = Duration::from_secs(20);
+/// How many tickets are leased at once at most.
+const LEASES_MAX: usize = 32;
 /// How long to wait after the queue or database failed.
 const PAUSE_AFTER_ERROR: Duration = Duration::from_millis(500);
 /// How often a decision is taken again because something changed before its commit.
@@ -100,45 +103,65 @@ impl Worker {
                 () = leaving.cancelled() => break,
             };
             let Ok(first) = first else { break };
-            let more = slots.available_permits().min(31);
-            let count = u16::try_from(more + 1).unwrap_or(1);
+            let mut taken = vec![first];
+            while taken.len() < LEASES_MAX {
+                let Ok(slot) = slots.clone().try_acquire_owned() else { break };
+                taken.push(slot);
+            }
+            let count = u16::try_from(taken.len()).unwrap_or(1);
             let delivered = tokio::select! {
                 delivered = self.leases.deliveries(&served.lane, count, LEASE_WAIT) => delivered,
                 () = leaving.cancelled() => break,
             };
-            // A claim is not broken off: nobody would work on what it claimed.
-            let leased = match delivered {
-                Ok(deliveries) => self.leases.take_on(deliveries, &self.options.holder).await,
-                Err(error) => Err(error),
-            };
             while running.try_join_next().is_some() {}
-            let leased = match leased {
-                Ok(leased) => leased,
+            match delivered {
+                // The next messages are asked for while these are claimed.
+                Ok(delivered) => {
+                    let worker = self.clone();
+                    running.spawn(worker.take_on(delivered, taken, cancel_work.clone()));
+                }
                 Err(error) => {
                     tracing::warn!(lane = %served.lane, error = %error.chain(), "could not lease");
                     tokio::select! {
-                        () = tokio::time::sleep(PAUSE_AFTER_ERROR) => continue,
+                        () = tokio::time::sleep(PAUSE_AFTER_ERROR) => {}
                         () = leaving.cancelled() => break,
                     }
                 }
-            };
-            let mut first = Some(first);
-            for one in leased {
-                let slot = match first.take() {
-                    Some(slot) => slot,
-                    None => match slots.clone().acquire_owned().await {
-                        Ok(slot) => slot,
-                        Err(_) => break,
-                    },
-                };
-                let (worker, cancelled) = (self.clone(), cancel_work.child_token());
-                running.spawn(async move {
-                    worker.work(one, cancelled).await;
-                    drop(slot);
-                });
             }
         }
         while running.join_next().await.is_some() {}
+    }
+
+    /// Claims what was delivered and works on it. A claim is never broken off: nobody would work
+    /// on what it claimed.
+    async fn take_on(
+        self,
+        delivered: Vec<Delivery>,
+        mut slots: Vec<OwnedSemaphorePermit>,
+        cancel_work: CancellationToken,
+    ) {
+        slots.truncate(delivered.len());
+        let leased = match self.leases.take_on(delivered, &self.options.holder).await {
+            Ok(leased) => leased,
+            Err(error) => {
+                // The slots are kept meanwhile, so that a database that is away is left alone.
+                tracing::warn!(error = %error.chain(), "could not claim");
+                tokio::select! {
+                    () = tokio::time::sleep(PAUSE_AFTER_ERROR) => {}
+                    () = cancel_work.cancelled() => {}
+                }
+                return;
+            }
+        };
+        slots.truncate(leased.len());
+        let works = leased.into_iter().zip(slots).map(|(one, slot)| {
+            let (worker, cancelled) = (self.clone(), cancel_work.child_token());
+            async move {
+                worker.work(one, cancelled).await;
+                drop(slot);
+            }
+        });
+        futures::future::join_all(works).await;
     }
 
     async fn work(&self, leased: Leased, cancelled: CancellationToken) {

@@ -336,7 +336,8 @@ fn books_that_cannot_be_made_are_refused() {
 fn a_page_without_pictures_is_white_and_counts() {
     let mut with_blank = one_picture_book();
     with_blank.pages.insert(0, page(&[]));
-    let (pdf, made) = rendered(&with_blank, &|_| photograph_sized(1, 300, 200).expect("a photo").jpeg);
+    let (pdf, made) =
+        rendered(&with_blank, &|_| photograph_sized(1, 300, 200).expect("a photo").jpeg);
     assert_eq!(made.pages, 2);
     let reread = reread(&pdf).expect("is whole");
     assert_eq!((reread.pages.len(), reread.drawings), (2, 1));
