@@ -7,25 +7,24 @@ use printmill_domain::Timestamp;
 use printmill_domain::asset::{Asset, AssetCommand, BlobRef, INSPECT, Picture};
 use printmill_domain::ids::AssetId;
 use printmill_domain::problem::{Code, Problem};
+use printmill_engine::budget::MemoryBudget;
 use printmill_engine::handler::{Failure, Handler, Work};
-use printmill_press::{InspectError, Inspection, Limits};
+use printmill_press::{InspectError, Inspection, Limits, needs_whole_pixels};
 use serde_json::{Value, json};
 use std::io::Cursor;
 use std::sync::Arc;
-use tokio::sync::Semaphore;
 
-/// Inspects uploaded files. One at a time in a process, so that memory stays within its bounds
-/// whatever strangers upload.
+/// Inspects uploaded files, within the memory that the process may take for that.
 pub struct Inspect {
     database: Arc<dyn Database>,
     blobs: Blobs,
-    turn: Arc<Semaphore>,
+    memory: MemoryBudget,
 }
 
 impl Inspect {
     /// Inspects files of a store; verdicts go to a database.
-    pub fn new(database: Arc<dyn Database>, blobs: Blobs) -> Self {
-        Self { database, blobs, turn: Arc::new(Semaphore::new(1)) }
+    pub fn new(database: Arc<dyn Database>, blobs: Blobs, memory: MemoryBudget) -> Self {
+        Self { database, blobs, memory }
     }
 
     async fn asset(
@@ -51,14 +50,15 @@ impl Handler for Inspect {
             let message = format!("{} has no file", asset.id);
             return Err(Failure::hopeless(Problem::invalid_state(message, "upload the file")));
         };
-        let turn = self.turn.clone().acquire_owned().await;
-        let bytes = match self.blobs.read(work.ticket.merchant, &blob).await {
-            Ok(bytes) => bytes,
-            Err(error) => return Err(error.into()),
+        let share = self.memory.hold(blob.size).await;
+        let bytes = self.blobs.read(work.ticket.merchant, &blob).await?;
+        let turn = match needs_whole_pixels(&bytes) {
+            true => Some(self.memory.heavy_turn().await),
+            false => None,
         };
         let looked = tokio::task::spawn_blocking(move || {
             let verdict = printmill_press::inspect(&mut Cursor::new(bytes), &Limits::default());
-            drop(turn);
+            drop((turn, share));
             verdict
         });
         let verdict = looked.await.unwrap_or_else(|error| {

@@ -3,6 +3,7 @@
 //!
 //! Nothing here knows what is printed. Capabilities bring [`handler::Handler`]s.
 
+pub mod budget;
 pub mod command;
 pub mod handler;
 pub mod lease;

@@ -17,6 +17,6 @@ pub mod photobook;
 pub mod reread;
 pub mod specimen;
 
-pub use inspect::{InspectError, Inspection, Limits, inspect};
+pub use inspect::{InspectError, Inspection, Limits, inspect, needs_whole_pixels};
 pub use photobook::{Book, RENDERER_VERSION, RenderError, Rendered, Sources, render};
 pub use reread::{Reread, RereadError, reread};

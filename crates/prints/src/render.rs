@@ -14,7 +14,9 @@ use printmill_domain::order_command::{OrderCommand, RENDER};
 use printmill_domain::print::{Print, Revision};
 use printmill_domain::print_job::{PrintJob, PrintJobCommand};
 use printmill_domain::problem::{Code, Problem};
+use printmill_engine::budget::{MemoryBudget, Share};
 use printmill_engine::handler::{Failure, Handler, Work};
+use printmill_press::needs_whole_pixels;
 use printmill_press::photobook::{Book, RenderError, Rendered};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
@@ -32,12 +34,19 @@ pub struct Render {
     database: Arc<dyn Database>,
     blobs: Blobs,
     spool: PathBuf,
+    memory: MemoryBudget,
 }
 
 impl Render {
-    /// Renders with pictures of a store. `spool` is a directory for files that are being made.
-    pub fn new(database: Arc<dyn Database>, blobs: Blobs, spool: PathBuf) -> Self {
-        Self { database, blobs, spool }
+    /// Renders with pictures of a store, within the memory that the process may take for that.
+    /// `spool` is a directory for files that are being made.
+    pub fn new(
+        database: Arc<dyn Database>,
+        blobs: Blobs,
+        spool: PathBuf,
+        memory: MemoryBudget,
+    ) -> Self {
+        Self { database, blobs, spool, memory }
     }
 
     async fn find<A: Aggregate>(&self, work: &Work, id: &str) -> Result<Versioned<A>, Failure> {
@@ -77,6 +86,7 @@ impl Handler for Render {
             merchant: work.ticket.merchant,
             pictures,
             runtime: tokio::runtime::Handle::current(),
+            memory: self.memory.clone(),
         };
         let (spool, reporter) = (self.spool.clone(), work.clone());
         let pressed = tokio::task::spawn_blocking(move || press.run(&book, &spool, &reporter));
@@ -133,6 +143,7 @@ struct Press {
     merchant: MerchantId,
     pictures: BTreeMap<String, BlobRef>,
     runtime: tokio::runtime::Handle,
+    memory: MemoryBudget,
 }
 
 impl Press {
@@ -144,7 +155,12 @@ impl Press {
     ) -> Result<(File, Rendered), Failure> {
         let file = tempfile::tempfile_in(spool).map_err(|error| unwritable(&error))?;
         let mut out = BufWriter::with_capacity(256 * 1024, file);
-        let mut sources = |key: &str| self.open(key);
+        // What the picture at hand takes of the budget; the press drops one before the next.
+        let mut shares = vec![];
+        let mut sources = |key: &str| {
+            shares.clear();
+            self.open(key, &mut shares)
+        };
         let rendered = printmill_press::render(book, &mut sources, &mut out, &mut |progress| {
             let thousandths = progress.page * 1000 / progress.pages.max(1);
             work.report(u16::try_from(thousandths).unwrap_or(1000));
@@ -157,10 +173,17 @@ impl Press {
         Ok((file, rendered))
     }
 
-    fn open(&self, key: &str) -> std::io::Result<Vec<u8>> {
+    fn open(&self, key: &str, shares: &mut Vec<Share>) -> std::io::Result<Vec<u8>> {
         let blob = self.pictures.get(key).ok_or(std::io::ErrorKind::NotFound)?;
-        let read = self.blobs.read(self.merchant, blob);
-        self.runtime.block_on(read).map(Into::into).map_err(std::io::Error::other)
+        self.runtime.block_on(async {
+            shares.push(self.memory.hold(blob.size).await);
+            let read = self.blobs.read(self.merchant, blob).await;
+            let bytes = read.map_err(std::io::Error::other)?;
+            if needs_whole_pixels(&bytes) {
+                shares.push(self.memory.heavy_turn().await);
+            }
+            Ok(bytes.into())
+        })
     }
 }
 

@@ -53,6 +53,12 @@ impl Log {
         Self { lines, count }
     }
 
+    /// Waits until the node's output has ended and is read.
+    pub async fn finished(&self) {
+        let mut count = self.count.clone();
+        while count.changed().await.is_ok() {}
+    }
+
     /// The lines so far.
     pub fn lines(&self) -> Vec<Line> {
         self.since(0)

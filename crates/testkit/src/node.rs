@@ -163,6 +163,7 @@ impl Node {
     pub async fn ended(mut self) -> anyhow::Result<(i32, Log)> {
         let log = self.log.clone();
         let status = tokio::task::spawn_blocking(move || self.child.wait()).await??;
+        log.finished().await;
         Ok((status.code().unwrap_or(-1), log))
     }
 

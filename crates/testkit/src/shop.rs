@@ -127,6 +127,19 @@ pub fn run_facility(
     Ok((stop, task))
 }
 
+/// A progressive JPEG, which must be held whole with all its pixels to be looked into.
+pub fn progressive_jpeg(width: u16, height: u16) -> anyhow::Result<Vec<u8>> {
+    let mut bytes = vec![];
+    let mut encoder = jpeg_encoder::Encoder::new(&mut bytes, 70);
+    encoder.set_progressive(true);
+    encoder.set_sampling_factor(jpeg_encoder::SamplingFactor::F_2_2);
+    let pixels: Vec<u8> = (0..usize::from(width) * usize::from(height) * 3)
+        .map(|at| u8::try_from(at / 7 % 251).unwrap_or_default())
+        .collect();
+    encoder.encode(&pixels, width, height, jpeg_encoder::ColorType::Rgb)?;
+    Ok(bytes)
+}
+
 /// A square picture with noise and transparency, which cannot be passed through.
 fn transparent_png(side: u32) -> anyhow::Result<Vec<u8>> {
     let mut bytes = vec![];

@@ -23,8 +23,10 @@ pub(crate) struct Crate {
 
 /// The workspace's root, whatever folder the command was started in.
 pub(crate) fn root() -> PathBuf {
-    let manifest_dir = Path::new(env!("CARGO_MANIFEST_DIR"));
-    manifest_dir.ancestors().nth(2).unwrap_or(manifest_dir).to_path_buf()
+    // Cargo says it at run time, too: a shared target folder may hold a build of another clone.
+    let told = std::env::var_os("CARGO_MANIFEST_DIR").map(PathBuf::from);
+    let manifest_dir = told.unwrap_or_else(|| PathBuf::from(env!("CARGO_MANIFEST_DIR")));
+    manifest_dir.ancestors().nth(2).unwrap_or(&manifest_dir).to_path_buf()
 }
 
 /// Asks cargo for the workspace's crates, sorted by name.

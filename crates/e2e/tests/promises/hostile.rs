@@ -77,6 +77,42 @@ async fn files_that_are_no_pictures_are_refused_and_cost_little_memory() -> anyh
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn many_pictures_that_must_be_decoded_do_not_add_up() -> anyhow::Result<()> {
+    let place = Place::new()?;
+    let node = Node::up(&place).await?;
+    let shop = Shop::new(&place.address(), &place.merchant_key("Seller")?)?;
+    let (before, _) = node.memory_kib()?;
+    // As large as is decoded at all: some 90 MiB of pixels and coefficients each.
+    let mut large = printmill_testkit::shop::progressive_jpeg(5_800, 3_800)?;
+    let mut uploads = tokio::task::JoinSet::new();
+    for number in 0..6u8 {
+        // Each has other bytes behind its end, so that no two are the same file.
+        large.push(number);
+        let path = place.beside(&format!("large-{number}.jpg"));
+        std::fs::write(&path, &large)?;
+        let shop = shop.clone();
+        uploads.spawn(async move { shop.client.upload_file(&path, |_| {}).await });
+    }
+    let mut assets = vec![];
+    while let Some(uploaded) = uploads.join_next().await {
+        assets.push(uploaded??.id);
+    }
+    let print = shop.photobook(assets, 24).await?;
+    let mut orders = vec![];
+    for number in 0..4 {
+        orders.push(shop.order(&print.id, &format!("large {number}")).await?.id);
+    }
+    let _facilities = crate::run_facilities(&place)?;
+    for order in &orders {
+        shop.shipped(order, std::time::Duration::from_secs(120)).await?;
+    }
+    let (_, most) = node.memory_kib()?;
+    println!("memory went from {} MiB to {} MiB at most", before / 1024, most / 1024);
+    assert!(most < before + MEMORY_KIB_MAX, "memory went from {before} to {most} KiB");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn wrong_requests_are_refused_with_a_code_and_change_nothing() -> anyhow::Result<()> {
     let place = Place::new()?;
     let _node = Node::up(&place).await?;

@@ -181,7 +181,9 @@ impl<R: Read> Walk<'_, R> {
             0xC4 => self.huffman_tables(length)?,
             0xDB => self.quantization_tables(length)?,
             0xDD if length == 2 => self.tables.restart_interval = self.bytes.u16()?.into(),
-            _ => self.bytes.skip(length)?,
+            // Application data and comments. What T.81 reserves, decoders refuse, and so do we.
+            0xE0..=0xEF | 0xFE => self.bytes.skip(length)?,
+            _ => return Err(damaged("it has a marker that no picture has")),
         }
         self.marker()
     }

@@ -8,6 +8,7 @@ mod exif;
 mod icc;
 pub(crate) mod jpeg;
 mod jpeg_scan;
+mod opening;
 pub(crate) mod png;
 
 use std::io::{Read, Seek, SeekFrom};
@@ -18,6 +19,7 @@ use chrono::NaiveDateTime;
 pub use error::InspectError;
 #[cfg(test)]
 pub(crate) use icc::describes;
+pub use opening::needs_whole_pixels;
 
 use crate::geometry::Orientation;
 

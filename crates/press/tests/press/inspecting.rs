@@ -161,3 +161,12 @@ fn trouble_with_the_reader_is_not_blamed_on_the_picture() {
     assert_eq!(error.code(), "ASSET_UNREADABLE");
     assert!(error.is_retryable());
 }
+
+#[test]
+fn a_reserved_marker_is_damage() {
+    let mut photo = photograph_sized(3, 64, 48).expect("a photo").jpeg;
+    assert_eq!(&photo[2..4], &[0xFF, 0xE0], "application data comes first");
+    // One flipped bit makes it JPG0, at which decoders stop.
+    photo[3] = 0xF0;
+    assert_eq!(code(&photo), "ASSET_DAMAGED");
+}
