@@ -1,9 +1,9 @@
 //! The inspection: is an uploaded file really a picture, and a whole one?
 
 use async_trait::async_trait;
-use printmill_backend::database::Scope;
-use printmill_backend::{Blobs, Change, Database, DatabaseExt};
+use printmill_backend::{Blobs, Change, Database};
 use printmill_domain::Timestamp;
+use printmill_domain::aggregate::Versioned;
 use printmill_domain::asset::{Asset, AssetCommand, BlobRef, INSPECT, Picture};
 use printmill_domain::ids::AssetId;
 use printmill_domain::problem::{Code, Problem};
@@ -27,14 +27,8 @@ impl Inspect {
         Self { database, blobs, memory }
     }
 
-    async fn asset(
-        &self,
-        work: &Work,
-    ) -> Result<printmill_domain::aggregate::Versioned<Asset>, Failure> {
-        let id: AssetId = work.id("asset")?;
-        let scope = Scope::Merchant(work.ticket.merchant);
-        let found = self.database.find::<Asset>(scope, &id.to_string()).await?;
-        found.ok_or_else(|| Failure::hopeless(Problem::not_found("asset", id)))
+    async fn asset(&self, work: &Work) -> Result<Versioned<Asset>, Failure> {
+        work.load(self.database.as_ref(), work.id::<AssetId>("asset")?).await
     }
 }
 

@@ -1,8 +1,10 @@
 //! Handlers: what capabilities do when a ticket of theirs is leased.
 
 use async_trait::async_trait;
-use printmill_backend::{BackendError, Change};
+use printmill_backend::database::Scope;
+use printmill_backend::{BackendError, Change, Database, DatabaseExt};
 use printmill_domain::Timestamp;
+use printmill_domain::aggregate::{Aggregate, Versioned};
 use printmill_domain::ids::Id;
 use printmill_domain::problem::{Code, Problem};
 use printmill_domain::ticket::{RetryPolicy, Ticket};
@@ -50,6 +52,19 @@ impl Work {
             tracing::error!(ticket = %self.ticket.id, %error, "payload is unusable");
             Failure::hopeless(Problem::new(Code::Internal, message, "report this as a fault"))
         })
+    }
+}
+
+impl Work {
+    /// Something of the ticket's merchant that the work needs. Without it the work is hopeless.
+    pub async fn load<A: Aggregate>(
+        &self,
+        database: &dyn Database,
+        id: impl std::fmt::Display,
+    ) -> Result<Versioned<A>, Failure> {
+        let scope = Scope::Merchant(self.ticket.merchant);
+        let found = database.find::<A>(scope, &id.to_string()).await?;
+        found.ok_or_else(|| Failure::hopeless(Problem::not_found(A::KIND.name(), id)))
     }
 }
 

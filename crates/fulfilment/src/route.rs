@@ -31,10 +31,7 @@ impl Route {
     }
 
     async fn order(&self, work: &Work) -> Result<Versioned<Order>, Failure> {
-        let id: OrderId = work.id("order")?;
-        let scope = Scope::Merchant(work.ticket.merchant);
-        let found = self.database.find::<Order>(scope, &id.to_string()).await?;
-        found.ok_or_else(|| Failure::hopeless(Problem::not_found("order", id)))
+        work.load(self.database.as_ref(), work.id::<OrderId>("order")?).await
     }
 
     async fn facilities(&self) -> Result<Vec<Facility>, Failure> {

@@ -1,9 +1,8 @@
 //! The charge: asks the gateway once, and records its answer.
 
 use async_trait::async_trait;
-use printmill_backend::database::Scope;
 use printmill_backend::payment_gateway::Charge as GatewayCharge;
-use printmill_backend::{Change, Database, DatabaseExt, PaymentGateway};
+use printmill_backend::{Change, Database, PaymentGateway};
 use printmill_domain::Timestamp;
 use printmill_domain::aggregate::Versioned;
 use printmill_domain::ids::{OrderId, PaymentId};
@@ -28,10 +27,7 @@ impl Charge {
     }
 
     async fn order(&self, work: &Work) -> Result<Versioned<Order>, Failure> {
-        let id: OrderId = work.id("order")?;
-        let scope = Scope::Merchant(work.ticket.merchant);
-        let found = self.database.find::<Order>(scope, &id.to_string()).await?;
-        found.ok_or_else(|| Failure::hopeless(Problem::not_found("order", id)))
+        work.load(self.database.as_ref(), work.id::<OrderId>("order")?).await
     }
 }
 

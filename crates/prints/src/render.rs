@@ -2,10 +2,9 @@
 
 use crate::book;
 use async_trait::async_trait;
-use printmill_backend::database::Scope;
-use printmill_backend::{Blobs, Change, Database, DatabaseExt};
+use printmill_backend::{Blobs, Change, Database};
 use printmill_domain::Timestamp;
-use printmill_domain::aggregate::{Aggregate, Versioned};
+use printmill_domain::aggregate::Versioned;
 use printmill_domain::asset::BlobRef;
 use printmill_domain::catalogue::product;
 use printmill_domain::ids::{ItemId, MerchantId, OrderId, PrintJobId};
@@ -49,15 +48,8 @@ impl Render {
         Self { database, blobs, spool, memory }
     }
 
-    async fn find<A: Aggregate>(&self, work: &Work, id: &str) -> Result<Versioned<A>, Failure> {
-        let scope = Scope::Merchant(work.ticket.merchant);
-        let found = self.database.find::<A>(scope, id).await?;
-        found.ok_or_else(|| Failure::hopeless(Problem::not_found(A::KIND.name(), id)))
-    }
-
     async fn order(&self, work: &Work) -> Result<Versioned<Order>, Failure> {
-        let id: OrderId = work.id("order")?;
-        self.find(work, &id.to_string()).await
+        work.load(self.database.as_ref(), work.id::<OrderId>("order")?).await
     }
 
     /// The book of the ordered revision, and where its pictures are.
@@ -65,7 +57,7 @@ impl Render {
         let item: ItemId = work.id("item")?;
         let order = self.order(work).await?;
         let line = order.item(item)?.line.clone();
-        let print: Versioned<Print> = self.find(work, &line.print.to_string()).await?;
+        let print: Versioned<Print> = work.load(self.database.as_ref(), line.print).await?;
         let revision: &Revision = print.revision(Some(line.revision))?;
         let sources = revision.sources.values();
         let blobs = sources.map(|source| (source.blob.sha256.clone(), source.blob.clone()));
@@ -117,7 +109,7 @@ impl Handler for Render {
         let file: BlobRef = serde_json::from_value(performed.clone())
             .map_err(|_| Failure::passing(failed("the rendered file has no name")))?;
         let order = self.order(work).await?;
-        let job: Versioned<PrintJob> = self.find(work, &job.to_string()).await?;
+        let job: Versioned<PrintJob> = work.load(self.database.as_ref(), job).await?;
         let ordered = order.decide(OrderCommand::RecordFile { item, file: file.clone() }, now)?;
         let attached = job.decide(PrintJobCommand::Attach(file), now)?;
         Ok(Change::new(work.ticket.merchant, now).update(&order, ordered).update(&job, attached))
