@@ -20,7 +20,8 @@ use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::sync::Mutex;
 use tokio::sync::watch;
 
-const CAPS: DatabaseCaps = DatabaseCaps { name: "memory", durable: false, shared: false };
+const CAPS: DatabaseCaps =
+    DatabaseCaps { name: "memory", durable: false, shared: false, numbers_in_commit: false };
 
 /// A database in memory. Share it with an `Arc`.
 #[derive(Debug)]

@@ -52,7 +52,8 @@ impl SqlDatabase {
         let writer = Writer::start(path).await?;
         drop(opening);
         let reads = Reads::new(connect::readers(path));
-        let caps = DatabaseCaps { name: SQLITE, durable: true, shared: true };
+        let caps =
+            DatabaseCaps { name: SQLITE, durable: true, shared: true, numbers_in_commit: true };
         Ok(Self { caps, writer, reads })
     }
 }

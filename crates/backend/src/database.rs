@@ -20,6 +20,8 @@ pub struct DatabaseCaps {
     pub durable: bool,
     /// Whether several processes may use it at the same time.
     pub shared: bool,
+    /// Whether events get their `seq` in the commit itself, so that nobody need call `sequence`.
+    pub numbers_in_commit: bool,
 }
 
 /// Who reads. Every read of a record names one; rows outside of it do not exist for it.
@@ -104,7 +106,8 @@ pub struct LaneCount {
 /// - **Requests.** A change with a request whose id the merchant used before is not applied; the
 ///   answer is `Answered` with what was stored, whatever else is wrong with the change.
 /// - **Events.** `(stream, sequence)` is unique, otherwise the answer is `Stale`. Every committed
-///   event gets a `seq` in the log, at the latest when `sequence` is called after the commit.
+///   event gets a `seq` in the log, at the latest when `sequence` is called after the commit; in
+///   the commit itself where the capabilities say `numbers_in_commit`.
 ///   `seq` starts at 1, has no gaps, never changes, and keeps the order of each stream. A reader
 ///   that has seen `seq` n never later finds an event with a smaller one.
 /// - **Reads** see all commits that returned before they began, made through any handle.

@@ -16,8 +16,10 @@ use tokio::time::Instant;
 
 /// How many tickets are handed over at once.
 const BATCH: u32 = 256;
-/// How often to look for tickets that other processes committed, or that became due.
+/// How often to look for tickets that other processes committed: at first, and when nothing has
+/// happened for a while.
 const POLL: Duration = Duration::from_millis(200);
+const POLL_MAX: Duration = Duration::from_secs(1);
 /// A ticket that nobody has claimed so long after it was sent is marked as sent.
 const MARK_AFTER: Duration = Duration::from_millis(100);
 /// How long to wait after the queue or database failed.
@@ -61,11 +63,12 @@ impl Relay {
     pub async fn run(mut self, shutdown: impl Future<Output = ()>) {
         let mut commits = self.database.commits();
         tokio::pin!(shutdown);
+        let mut idle = POLL;
         loop {
             commits.borrow_and_update();
             let pause = match self.pump().await {
                 Ok(sent) if sent >= BATCH as usize => continue,
-                Ok(_) if self.unmarked.is_empty() => POLL,
+                Ok(0) if self.unmarked.is_empty() => self.until_next_due(idle).await,
                 Ok(_) => MARK_AFTER,
                 Err(error) => {
                     tracing::warn!(error = %error.chain(), "relay could not hand tickets over");
@@ -74,10 +77,19 @@ impl Relay {
             };
             tokio::select! {
                 () = &mut shutdown => return,
-                _ = commits.changed(), if pause != PAUSE_AFTER_ERROR => {}
-                () = tokio::time::sleep(pause) => {}
+                _ = commits.changed(), if pause != PAUSE_AFTER_ERROR => idle = POLL,
+                () = tokio::time::sleep(pause) => idle = (idle * 2).min(POLL_MAX),
             }
         }
+    }
+
+    /// How long until a ticket becomes due that is known already, but no longer than `most`.
+    async fn until_next_due(&self, most: Duration) -> Duration {
+        let now = self.clock.now();
+        let query = TicketQuery::Unsent { due_by: now + most };
+        let next = self.database.find_tickets(query, 1).await.unwrap_or_default();
+        let next = next.first().map(|ticket| (ticket.due_at - now).to_std().unwrap_or_default());
+        next.unwrap_or(most).min(most)
     }
 
     /// Hands over the due tickets that the queue does not have yet, about a batch of them, and

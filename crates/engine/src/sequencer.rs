@@ -23,6 +23,9 @@ impl Sequencer {
 
     /// Runs until `shutdown`.
     pub async fn run(self, shutdown: impl Future<Output = ()>) {
+        if self.database.caps().numbers_in_commit {
+            return shutdown.await;
+        }
         let mut commits = self.database.commits();
         tokio::pin!(shutdown);
         loop {

@@ -24,6 +24,18 @@ pub(super) fn cases(suite: &mut Suite<dyn Database>) {
             a_reader_never_later_finds_a_smaller_seq,
         ]
     );
+    let numbers = suite.probe(true, |_, database| database.caps().numbers_in_commit);
+    cases!(suite, "events", if numbers, [events_are_numbered_in_the_commit]);
+}
+
+async fn events_are_numbered_in_the_commit(subject: Store) -> anyhow::Result<()> {
+    let (database, merchant) = (subject.handle()?, merchant());
+    database.commit(events(merchant, vec![event(&id(1), 1), event(&id(1), 2)])).await?;
+    let query = EventQuery { limit: 10, ..EventQuery::default() };
+    let seqs: Vec<u64> = database.events(query).await?.iter().map(|event| event.seq).collect();
+    ensure!(seqs == [1, 2], "nobody called `sequence`, and the log has {seqs:?}");
+    ensure!(database.head().await? == 2 && database.sequence(10).await? == 0, "nothing is left");
+    Ok(())
 }
 
 async fn refused_commits_leave_no_gap(subject: Store) -> anyhow::Result<()> {
