@@ -184,8 +184,15 @@ fn failure(error: RenderError) -> Failure {
     tracing::warn!(error = &error as &dyn std::error::Error, code = error.code(), "render failed");
     match error {
         RenderError::Write(error) => unwritable(&error),
-        error if retryable => Failure::passing(failed(&error.to_string())),
-        error => Failure::hopeless(failed(&error.to_string())),
+        error if retryable => Failure::passing(failed(&with_cause(&error))),
+        error => Failure::hopeless(failed(&with_cause(&error))),
+    }
+}
+
+fn with_cause(error: &RenderError) -> String {
+    match std::error::Error::source(error) {
+        Some(cause) => format!("{error}: {cause}"),
+        None => error.to_string(),
     }
 }
 

@@ -45,7 +45,7 @@ pub(super) async fn fetch_and_check(
     let size = bytes.len() as u64;
     let reread = tokio::task::spawn_blocking(move || printmill_press::reread(&bytes)).await;
     let reread = reread.map_err(|error| invalid(&format!("its reader broke: {error}")))?;
-    let reread = reread.map_err(|error| invalid(&format!("{}: {error}", error.code())))?;
+    let reread = reread.map_err(|error| invalid(&error.to_string()))?;
     if reread.pages.len() != PAGES as usize {
         return Err(invalid(&format!("it has {} pages, not {PAGES}", reread.pages.len())));
     }
