@@ -165,7 +165,7 @@ impl<R: Read> Walk<'_, R> {
     fn segment(&mut self, marker: u8) -> Result<u8, InspectError> {
         match marker {
             SOI => return Err(damaged("a second picture starts inside the first")),
-            0x01 | 0xD0..=0xD7 => return self.marker(),
+            0x01 | 0xD0..=0xD7 => return Err(damaged("it has a restart marker between segments")),
             SOS => return self.scan(),
             _ => {}
         }
@@ -231,7 +231,22 @@ impl<R: Read> Walk<'_, R> {
             }
             self.found.components.push(component);
         }
-        Ok(())
+        self.check_sampling()
+    }
+
+    /// Whether every channel has a whole number of samples for each of the finest: decoders know
+    /// no others.
+    fn check_sampling(&self) -> Result<(), InspectError> {
+        let parts = &self.found.components;
+        let horizontal = parts.iter().map(|part| part.horizontal).max().unwrap_or(1);
+        let vertical = parts.iter().map(|part| part.vertical).max().unwrap_or(1);
+        let whole = |part: &Component| {
+            horizontal.is_multiple_of(part.horizontal) && vertical.is_multiple_of(part.vertical)
+        };
+        if parts.iter().all(whole) {
+            return Ok(());
+        }
+        Err(InspectError::unsupported("JPEG with an uneven subsampling of its channels"))
     }
 
     fn application(&mut self, marker: u8, length: usize) -> Result<(), InspectError> {

@@ -170,3 +170,17 @@ fn a_reserved_marker_is_damage() {
     photo[3] = 0xF0;
     assert_eq!(code(&photo), "ASSET_DAMAGED");
 }
+
+#[test]
+fn what_decoders_refuse_is_refused_before() {
+    let photo = photograph_sized(3, 64, 48).expect("a photo").jpeg;
+    let mut uneven = photo.clone();
+    let frame = uneven.windows(2).position(|two| two == [0xFF, 0xC0]).expect("a frame");
+    // The second channel gets two samples where the first has three.
+    uneven[frame + 11] = 0x31;
+    uneven[frame + 14] = 0x21;
+    assert_eq!(code(&uneven), "ASSET_UNSUPPORTED");
+    let mut restarted = photo;
+    restarted.splice(2..2, [0xFF, 0xD0]);
+    assert_eq!(code(&restarted), "ASSET_DAMAGED");
+}
