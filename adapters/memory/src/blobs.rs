@@ -7,9 +7,15 @@ use printmill_backend::Blobs;
 use printmill_backend::blobs::BlobsCaps;
 use std::sync::Arc;
 
+/// Parts of this size are written one after the other.
+const PART_BYTES: usize = 128 * 1024;
+
 /// An empty store of blobs. Clones of it share its content.
 pub fn memory_blobs() -> Blobs {
-    Blobs::new(Arc::new(InMemory::new()), BlobsCaps { name: "memory", local: true })
+    Blobs::new(
+        Arc::new(InMemory::new()),
+        BlobsCaps { name: "memory", local: true, part_bytes: PART_BYTES },
+    )
 }
 
 /// An empty store of blobs, by address: `memory://`.

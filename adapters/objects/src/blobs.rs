@@ -13,6 +13,9 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+/// Parts of this size are written one after the other.
+const PART_BYTES: usize = 128 * 1024;
+
 /// An upload that was not touched for so long belongs to a process that is gone.
 const ABANDONED: Duration = Duration::from_secs(24 * 60 * 60);
 
@@ -27,7 +30,7 @@ pub fn open(url: &str) -> Result<Blobs, BackendError> {
     let opened = Disk::new(root);
     let disk =
         opened.map_err(|error| ObjectsError::Unusable { path: directory, source: error.into() })?;
-    Ok(Blobs::new(Arc::new(disk), BlobsCaps { name: "disk", local: true }))
+    Ok(Blobs::new(Arc::new(disk), BlobsCaps { name: "disk", local: true, part_bytes: PART_BYTES }))
 }
 
 /// Makes the directory, tries to write into it, tidies it, and gives its canonical path.

@@ -2,11 +2,12 @@
 //! The REST gateway calls them through here as well, in the same process.
 
 use crate::auth::{Keys, permit};
+use crate::bodies::Bodies;
 use crate::errors;
 use crate::trace::Trace;
 use axum::body::Body;
 use futures::{FutureExt, StreamExt};
-use http::{HeaderMap, Request, Response};
+use http::{Extensions, HeaderMap, Request, Response};
 use http_body::Frame;
 use http_body_util::{BodyStream, StreamBody};
 use printmill_domain::problem::Problem;
@@ -27,6 +28,7 @@ pub(crate) struct Grpc {
     routes: axum::Router,
     methods: HashSet<String>,
     keys: Keys,
+    bodies: Bodies,
     timeout: Duration,
     stopping: CancellationToken,
 }
@@ -37,10 +39,11 @@ impl Grpc {
         routes: axum::Router,
         methods: HashSet<String>,
         keys: Keys,
+        bodies: Bodies,
         timeout: Duration,
         stopping: CancellationToken,
     ) -> Self {
-        Self { routes, methods, keys, timeout, stopping }
+        Self { routes, methods, keys, bodies, timeout, stopping }
     }
 
     /// Whether there is a method with this path, as in `/printmill.v1.OrderService/GetOrder`.
@@ -48,35 +51,65 @@ impl Grpc {
         self.methods.contains(path)
     }
 
-    /// Answers a call. The answer is always gRPC, also when it is a refusal.
-    pub(crate) async fn call(&self, mut request: Request<Body>) -> Response<Body> {
+    /// Whether there is such a method, and the caller may use it. Tells the services who calls.
+    pub(crate) async fn admit(
+        &self,
+        path: &str,
+        headers: &HeaderMap,
+        extensions: &mut Extensions,
+    ) -> Result<(), Problem> {
+        let service = path.trim_start_matches('/').split_once('/').map(|(service, _)| service);
+        let service = service.filter(|_| self.knows(path));
+        let service = service.ok_or_else(|| errors::unknown_method(path))?;
+        if is_ours(service) {
+            let caller = self.keys.caller(headers).await?;
+            permit(&caller, service)?;
+            extensions.insert(caller);
+        }
+        Ok(())
+    }
+
+    /// Answers a call from outside. The answer is always gRPC, also when it is a refusal.
+    pub(crate) async fn call(&self, request: Request<Body>) -> Response<Body> {
         let path = request.uri().path().to_owned();
         let timeout = self.timeout.min(asked_timeout(request.headers()));
         let answer = async {
-            let Some((service, _)) = path.trim_start_matches('/').split_once('/') else {
-                return refuse(&errors::unknown_method(&path));
-            };
-            if !self.knows(&path) {
-                return refuse(&errors::unknown_method(&path));
+            let (mut parts, body) = request.into_parts();
+            self.admit(&path, &parts.headers, &mut parts.extensions).await?;
+            if !is_ours(path.trim_start_matches('/')) {
+                return Ok(self.respond(Request::from_parts(parts, body)).await);
             }
-            if service.starts_with("printmill.") {
-                match self.keys.caller(request.headers()).await {
-                    Ok(caller) => match permit(&caller, service) {
-                        Ok(()) => drop(request.extensions_mut().insert(caller)),
-                        Err(problem) => return refuse(&problem),
-                    },
-                    Err(problem) => return refuse(&problem),
-                }
-            }
-            let ours = service.starts_with("printmill.");
-            match self.routes.clone().oneshot(request).await {
-                Ok(response) if ours => uniform(response),
-                // A refusal is in the head already; nothing streams after it.
-                Ok(response) if response.headers().contains_key("grpc-status") => uniform(response),
-                Ok(response) => response.map(|body| until(self.stopping.clone(), body)),
-                Err(never) => match never {},
-            }
+            let whole = self.bodies.read(body, timeout).await?;
+            let body = Body::from(whole.bytes.clone());
+            Ok(self.respond(Request::from_parts(parts, body)).await)
         };
+        let answer = async { answer.await.unwrap_or_else(|problem| refuse(&problem)) };
+        self.guarded(&path, timeout, answer).await
+    }
+
+    /// Answers a call whose caller was admitted and whose message was read.
+    pub(crate) async fn call_admitted(&self, request: Request<Body>) -> Response<Body> {
+        let path = request.uri().path().to_owned();
+        self.guarded(&path, self.timeout, self.respond(request)).await
+    }
+
+    async fn respond(&self, request: Request<Body>) -> Response<Body> {
+        let ours = is_ours(request.uri().path().trim_start_matches('/'));
+        match self.routes.clone().oneshot(request).await {
+            Ok(response) if ours => uniform(response),
+            // A refusal is in the head already; nothing streams after it.
+            Ok(response) if response.headers().contains_key("grpc-status") => uniform(response),
+            Ok(response) => response.map(|body| until(self.stopping.clone(), body)),
+            Err(never) => match never {},
+        }
+    }
+
+    async fn guarded(
+        &self,
+        path: &str,
+        timeout: Duration,
+        answer: impl Future<Output = Response<Body>>,
+    ) -> Response<Body> {
         let guarded = AssertUnwindSafe(tokio::time::timeout(timeout, answer)).catch_unwind();
         match guarded.await {
             Ok(Ok(response)) => response,
@@ -87,6 +120,11 @@ impl Grpc {
             }
         }
     }
+}
+
+/// Whether a service, or a path without its slash, is of Printmill's contract.
+fn is_ours(service: &str) -> bool {
+    service.starts_with("printmill.")
 }
 
 /// A refusal as the whole gRPC answer.

@@ -4,6 +4,7 @@
 //! limits and errors. Only here do the contract's types meet the domain's.
 
 mod auth;
+mod bodies;
 mod convert;
 mod downloads;
 mod errors;

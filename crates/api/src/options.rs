@@ -5,7 +5,7 @@ use std::time::Duration;
 use url::Url;
 
 /// The largest gRPC message and REST body, in bytes.
-pub const MESSAGE_BYTES_MAX: usize = 4 * 1024 * 1024;
+pub const MESSAGE_BYTES_MAX: usize = 1024 * 1024;
 /// The largest request head, in bytes.
 pub const HEADER_BYTES_MAX: usize = 16 * 1024;
 /// The most header fields of a request.
@@ -45,8 +45,11 @@ pub struct ApiOptions {
     pub key_cache: Duration,
     /// Requests at the same time; more are refused.
     pub requests_max: usize,
-    /// Open streams and file transfers at the same time; more are refused.
+    /// Open streams and downloads at the same time; more are refused.
     pub streams_max: usize,
+    /// Uploads at the same time; more are refused. Each takes twice `BlobsCaps::part_bytes` and
+    /// what is under way to it, 128 KiB.
+    pub uploads_max: usize,
     /// Open connections; more wait to be accepted.
     pub connections_max: usize,
 }
@@ -66,6 +69,7 @@ impl ApiOptions {
             key_cache: Duration::from_secs(3),
             requests_max: 1024,
             streams_max: 512,
+            uploads_max: 256,
             connections_max: 4096,
         }
     }

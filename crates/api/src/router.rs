@@ -1,6 +1,7 @@
 //! One router for everything: gRPC and REST, uploads and downloads, health and documents.
 
 use crate::auth::Keys;
+use crate::bodies::Bodies;
 use crate::errors;
 use crate::grpc::Grpc;
 use crate::links::Links;
@@ -32,6 +33,9 @@ const OPEN_METHODS: [&str; 4] = [
     "/grpc.health.v1.Health/Watch",
     "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo",
 ];
+
+/// The largest message of those.
+const OPEN_BYTES_MAX: usize = 4 * 1024;
 
 /// What all requests share.
 pub(crate) struct App {
@@ -83,6 +87,7 @@ pub(crate) async fn build(
         links: Links::new(signer.clone(), &options.public_url),
         signer,
         streams: Arc::new(Semaphore::new(options.streams_max)),
+        uploads: Arc::new(Semaphore::new(options.uploads_max)),
         stopping: stopping.clone(),
     };
     let (health, health_server) = tonic_health::server::health_reporter();
@@ -94,15 +99,19 @@ pub(crate) async fn build(
     let reflection = tonic_reflection::server::Builder::configure()
         .register_encoded_file_descriptor_set(printmill_proto::FILE_DESCRIPTOR_SET)
         .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
-        .build_v1()?;
+        .build_v1()?
+        .max_decoding_message_size(OPEN_BYTES_MAX);
+    let health_server = health_server.max_decoding_message_size(OPEN_BYTES_MAX);
     let routes = tonic::service::Routes::new(health_server).add_service(reflection);
     let routes = services::add(routes, &edge).prepare().into_axum_router();
     let methods = rules.grpc_paths().chain(OPEN_METHODS.map(str::to_owned)).collect();
     let keys = Keys::new(edge.services.database.clone(), options.key_cache);
-    let grpc = Arc::new(Grpc::new(routes, methods, keys, options.request_timeout, stopping));
+    let (bodies, timeout) = (Bodies::new(), options.request_timeout);
+    let grpc = Grpc::new(routes, methods, keys, bodies.clone(), timeout, stopping);
+    let grpc = Arc::new(grpc);
     let app = Arc::new(App {
         edge,
-        rest: Rest::new(rules, grpc.clone(), options.request_timeout),
+        rest: Rest::new(rules, grpc.clone(), bodies, timeout),
         grpc,
         metrics: Metrics::new(options.registry.as_ref())?,
         requests: Semaphore::new(options.requests_max),

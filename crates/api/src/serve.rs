@@ -26,6 +26,12 @@ const KEEP_ALIVE: (Duration, Duration) = (Duration::from_secs(30), Duration::fro
 /// The most requests at the same time on one connection.
 const CONNECTION_STREAMS_MAX: u32 = 256;
 
+/// What one request of an HTTP/2 connection may send ahead of its being read, and all of them; and
+/// what an answer may be ahead of its being sent. In bytes.
+const STREAM_WINDOW: u32 = 128 * 1024;
+const CONNECTION_WINDOW: u32 = 512 * 1024;
+const SEND_BUFFER: usize = 64 * 1024;
+
 /// Serves gRPC (HTTP/2 without TLS, and HTTP/1.1 for the rest) on one port, until `shutdown`
 /// completes.
 ///
@@ -100,6 +106,9 @@ async fn connection(stream: TcpStream, router: Router, stopping: CancellationTok
         .keep_alive_interval(KEEP_ALIVE.0)
         .keep_alive_timeout(KEEP_ALIVE.1)
         .max_concurrent_streams(CONNECTION_STREAMS_MAX)
+        .initial_stream_window_size(STREAM_WINDOW)
+        .initial_connection_window_size(CONNECTION_WINDOW)
+        .max_send_buf_size(SEND_BUFFER)
         .max_header_list_size(HEADER_BYTES_MAX as u32);
     let service = TowerToHyperService::new(router);
     let mut connection = pin!(builder.serve_connection(TokioIo::new(stream), service));

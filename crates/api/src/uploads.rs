@@ -50,7 +50,7 @@ async fn store(
             return Err(other_size());
         }
     }
-    let _place = edge.streams.clone().try_acquire_owned().map_err(|_| errors::busy())?;
+    let _place = edge.uploads.clone().try_acquire_owned().map_err(|_| errors::busy())?;
     let blob = receive(app, merchant, request.into_body(), link.size).await?;
     let context = Context { trace: Some(trace.own.clone()), ..Context::of(merchant) };
     let received = edge.services.assets.receive_traced(&context, &asset, blob).await?;

@@ -22,6 +22,9 @@ pub struct BlobsCaps {
     pub name: &'static str,
     /// Whether it is on this machine only, so that other machines cannot read it.
     pub local: bool,
+    /// How many bytes at once are written to it, at least. An upload holds up to twice as many in
+    /// memory. S3-compatible stores ask for 5 MiB; a disk is content with little.
+    pub part_bytes: usize,
 }
 
 /// A store of immutable bytes, kept apart by merchant.
@@ -94,7 +97,7 @@ impl Blobs {
         let quarantine = Path::from(format!("quarantine/{merchant}/{upload}"));
         let parts = self.store.put_multipart(&quarantine).await;
         let parts = parts.map_err(|error| self.failed("begin an upload", error))?;
-        let mut upload = Upload::new(parts);
+        let mut upload = Upload::new(parts, self.caps.part_bytes);
         let blob = match self.receive(&mut upload, &mut stream, limit).await {
             Ok(blob) => blob,
             Err(error) => {

@@ -4,31 +4,30 @@ use bytes::BytesMut;
 use object_store::{MultipartUpload, PutPayload};
 use tokio::task::JoinSet;
 
-/// Bytes are written to the store in parts of this size, which the strictest stores accept.
-const PART_BYTES: usize = 5 * 1024 * 1024;
-
 /// An upload that has begun: one part fills while the one before is being stored.
 pub(crate) struct Upload {
     parts: Box<dyn MultipartUpload>,
+    part_bytes: usize,
     filling: BytesMut,
     storing: JoinSet<object_store::Result<()>>,
 }
 
 impl Upload {
-    pub(crate) fn new(parts: Box<dyn MultipartUpload>) -> Self {
-        Self { parts, filling: BytesMut::new(), storing: JoinSet::new() }
+    pub(crate) fn new(parts: Box<dyn MultipartUpload>, part_bytes: usize) -> Self {
+        Self { parts, part_bytes, filling: BytesMut::new(), storing: JoinSet::new() }
     }
 
     pub(crate) async fn write(&mut self, mut bytes: &[u8]) -> object_store::Result<()> {
         while !bytes.is_empty() {
             if self.filling.is_empty() {
-                // At once, since growing would end at eight megabytes.
-                self.filling.reserve(PART_BYTES);
+                // At once, since growing would end at up to twice as much.
+                self.filling.reserve(self.part_bytes);
             }
-            let (now, later) = bytes.split_at(bytes.len().min(PART_BYTES - self.filling.len()));
+            let (now, later) =
+                bytes.split_at(bytes.len().min(self.part_bytes - self.filling.len()));
             self.filling.extend_from_slice(now);
             bytes = later;
-            if self.filling.len() == PART_BYTES {
+            if self.filling.len() == self.part_bytes {
                 self.store_part().await?;
             }
         }

@@ -18,6 +18,9 @@ use tokio::time::{Duration, Instant, sleep_until};
 const BATCH_MAX: usize = 256;
 /// How often a waiting lease looks for what other processes sent.
 const POLL_INTERVAL: Duration = Duration::from_millis(200);
+/// How often it looks when nothing was sent or settled for `QUIET`, so that idling costs nothing.
+const QUIET_POLL_INTERVAL: Duration = Duration::from_secs(1);
+const QUIET: Duration = Duration::from_secs(10);
 /// From so many due messages that are not marked as ready, counting marks some.
 const OVERDUE_MAX: u64 = 1000;
 
@@ -104,6 +107,8 @@ pub(crate) struct QueueWorker {
     orphans: Vec<Hold>,
     data_version: i64,
     polled: Instant,
+    /// When something was last sent or settled, here or in another process.
+    moved: Instant,
 }
 
 pub(crate) fn now_micros() -> i64 {
@@ -129,6 +134,7 @@ impl QueueWorker {
             orphans: vec![],
             data_version: 0,
             polled: Instant::now(),
+            moved: Instant::now(),
         }
     }
 
@@ -161,7 +167,7 @@ impl QueueWorker {
             return Some(Instant::now());
         }
         let deadline = self.waiting.iter().map(|lease| lease.deadline).min()?;
-        let poll = self.polled + POLL_INTERVAL;
+        let poll = self.polled + self.poll_interval();
         let now = now_micros();
         let due = self.due.values().min().map(|due| {
             let micros = u64::try_from(due.saturating_sub(now)).unwrap_or_default();
@@ -169,6 +175,10 @@ impl QueueWorker {
             Instant::now() + Duration::from_micros(micros.min(1_000_000))
         });
         Some(due.map_or(poll, |due| due.min(poll)).min(deadline))
+    }
+
+    fn poll_interval(&self) -> Duration {
+        if self.moved.elapsed() < QUIET { POLL_INTERVAL } else { QUIET_POLL_INTERVAL }
     }
 
     async fn turn(&mut self, arrived: Vec<Operation>) {
@@ -199,11 +209,12 @@ impl QueueWorker {
         let now = now_micros();
         let due = self.due.iter().filter(|(_, due)| **due <= now);
         let mut lanes: BTreeSet<String> = due.map(|(lane, _)| lane.clone()).collect();
-        if !self.waiting.is_empty() && self.polled.elapsed() >= POLL_INTERVAL {
+        if !self.waiting.is_empty() && self.polled.elapsed() >= self.poll_interval() {
             self.polled = Instant::now();
             let version = self.claims.data_version().await.unwrap_or(self.data_version + 1);
             if version != self.data_version {
                 self.data_version = version;
+                self.moved = self.polled;
                 lanes.extend(self.waiting.iter().map(|lease| lease.lane.clone()));
             }
         }
@@ -285,6 +296,7 @@ impl QueueWorker {
         let now = now_micros();
         let settles = !held.is_empty() || !batch.sends.is_empty();
         if settles {
+            self.moved = Instant::now();
             self.claims.write(writes(batch, &held, now)).await?;
         }
         let mut claimed: Vec<Vec<Claimed>> = batch.leases.iter().map(|_| vec![]).collect();

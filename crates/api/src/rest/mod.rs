@@ -9,12 +9,11 @@ pub(crate) mod openapi;
 mod request;
 pub(crate) mod rules;
 
+use crate::bodies::Bodies;
 use crate::errors;
 use crate::grpc::Grpc;
-use crate::options::MESSAGE_BYTES_MAX;
 use axum::body::Body;
 use http::{HeaderName, HeaderValue, Method, Request, Response, header};
-use http_body_util::{BodyExt, Limited};
 use printmill_domain::problem::Problem;
 use prost::Message;
 use rules::{Found, Rules};
@@ -26,20 +25,21 @@ use std::time::Duration;
 pub(crate) struct Served(pub(crate) String);
 
 /// Headers of a REST request that the services get to see.
-const PASSED: [HeaderName; 2] = [header::AUTHORIZATION, HeaderName::from_static("traceparent")];
+const PASSED: [HeaderName; 1] = [HeaderName::from_static("traceparent")];
 
 /// Answers REST requests from the gRPC services.
 pub(crate) struct Rest {
     rules: Rules,
     grpc: Arc<Grpc>,
+    bodies: Bodies,
     timeout: Duration,
 }
 
 impl Rest {
     /// A gateway to services, by the rules of the contract.
     /// A body must arrive within `timeout`.
-    pub(crate) fn new(rules: Rules, grpc: Arc<Grpc>, timeout: Duration) -> Self {
-        Self { rules, grpc, timeout }
+    pub(crate) fn new(rules: Rules, grpc: Arc<Grpc>, bodies: Bodies, timeout: Duration) -> Self {
+        Self { rules, grpc, bodies, timeout }
     }
 
     /// A message of the contract as JSON.
@@ -85,17 +85,10 @@ impl Rest {
         request: Request<Body>,
         traceparent: &str,
     ) -> Result<Response<Body>, Problem> {
-        let (parts, body) = request.into_parts();
-        let body = Limited::new(body, MESSAGE_BYTES_MAX).collect();
-        let body = tokio::time::timeout(self.timeout, body).await;
-        let body = match body.map_err(|_| errors::out_of_time())? {
-            Ok(body) => body.to_bytes(),
-            Err(error) if error.is::<http_body_util::LengthLimitError>() => {
-                return Err(errors::too_large());
-            }
-            Err(_) => return Err(errors::unreadable("the body broke off")),
-        };
-        let message = request::message(rule, variables, &parts, &body)?;
+        let (mut parts, body) = request.into_parts();
+        self.grpc.admit(&rule.grpc_path, &parts.headers, &mut parts.extensions).await?;
+        let whole = self.bodies.read(body, self.timeout).await?;
+        let message = request::message(rule, variables, &parts, &whole.bytes)?;
         let mut call = Request::new(Body::from(frames::frame(&message)));
         *call.method_mut() = Method::POST;
         *call.uri_mut() = rule.grpc_path.parse().map_err(|_| errors::internal())?;
@@ -108,7 +101,7 @@ impl Rest {
                 headers.insert(name, value.clone());
             }
         }
-        let answer = self.grpc.call(call).await;
+        let answer = self.grpc.call_admitted(call).await;
         if rule.streams {
             answer::stream(rule, &parts.headers, answer, traceparent.to_owned())
         } else {

@@ -68,8 +68,10 @@ pub(crate) struct Edge {
     pub(crate) services: Services,
     pub(crate) links: Links,
     pub(crate) signer: Signer,
-    /// Places for open streams and file transfers.
+    /// Places for open streams and downloads.
     pub(crate) streams: Arc<Semaphore>,
+    /// Places for uploads.
+    pub(crate) uploads: Arc<Semaphore>,
     /// Set when the node begins to leave.
     pub(crate) stopping: CancellationToken,
 }

@@ -135,10 +135,16 @@ async fn a_body_that_does_not_come_is_not_waited_for_and_neither_is_a_late_answe
     let key = &world.facilities[0].1;
     let answer = world.wire.post("/v1/work:lease", key, json!({ "waitMs": 20_000 })).await;
     assert_eq!((answer.code(), answer.status), (Code::Cancelled, 504));
-    let mut slow = tokio::net::TcpStream::connect(world.wire.address).await.unwrap();
-    let head = b"POST /v1/assets HTTP/1.1\r\nhost: x\r\ncontent-length: 10\r\n\r\n{";
-    slow.write_all(head).await.unwrap();
-    let mut answer = [0; 12];
-    slow.read_exact(&mut answer).await.unwrap();
-    assert_eq!(&answer, b"HTTP/1.1 504");
+    let authorization = format!("authorization: Bearer {}\r\n", world.key_of(0));
+    // Nobody's body is read before it is known who sends it.
+    for (authorization, status) in [("", "401"), (authorization.as_str(), "504")] {
+        let mut slow = tokio::net::TcpStream::connect(world.wire.address).await.unwrap();
+        let head = format!(
+            "POST /v1/assets HTTP/1.1\r\nhost: x\r\n{authorization}content-length: 10\r\n\r\n{{"
+        );
+        slow.write_all(head.as_bytes()).await.unwrap();
+        let mut answer = [0; 12];
+        slow.read_exact(&mut answer).await.unwrap();
+        assert_eq!(answer, *format!("HTTP/1.1 {status}").as_bytes());
+    }
 }
