@@ -11,6 +11,7 @@ const FILES: &[&str] = &[
     "printmill/v1/assets.proto",
     "printmill/v1/catalogue.proto",
     "printmill/v1/facilities.proto",
+    "printmill/v1/operations.proto",
     "printmill/v1/orders.proto",
     "printmill/v1/prints.proto",
     "printmill/v1/problem.proto",

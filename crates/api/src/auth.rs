@@ -30,6 +30,14 @@ impl Caller {
         }
     }
 
+    /// Whether an operator asks, for calls that only operators make.
+    pub(crate) fn operator(&self) -> Result<(), Problem> {
+        match &self.scope {
+            Scope::Operator => Ok(()),
+            _ => Err(denied("an operator's key")),
+        }
+    }
+
     /// The facility, for calls that only facilities make.
     pub(crate) fn facility(&self) -> Result<FacilityId, Problem> {
         match &self.scope {
@@ -44,9 +52,10 @@ pub(crate) fn permit(caller: &Caller, service: &str) -> Result<(), Problem> {
     match service {
         "printmill.v1.FacilityService" => caller.facility().map(drop),
         "printmill.v1.WorkService" => match caller.scope {
-            Scope::Merchant(_) => Err(denied("a facility's or a worker's key")),
+            Scope::Merchant(_) | Scope::Operator => Err(denied("a facility's or a worker's key")),
             Scope::Facility(_) | Scope::Worker { .. } => Ok(()),
         },
+        "printmill.v1.OperationsService" => caller.operator(),
         _ => caller.merchant().map(drop),
     }
 }

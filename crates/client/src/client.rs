@@ -10,6 +10,7 @@ use tonic::transport::Channel;
 use v1::asset_service_client::AssetServiceClient;
 use v1::catalogue_service_client::CatalogueServiceClient;
 use v1::facility_service_client::FacilityServiceClient;
+use v1::operations_service_client::OperationsServiceClient;
 use v1::order_service_client::OrderServiceClient;
 use v1::print_service_client::PrintServiceClient;
 use v1::quote_service_client::QuoteServiceClient;
@@ -171,6 +172,8 @@ impl Client {
         release_work: work(v1::ReleaseWorkRequest) -> v1::ReleaseWorkResponse;
         /// Says that the attempt failed.
         fail_work: work(v1::FailWorkRequest) -> v1::FailWorkResponse;
+        /// How much work waits and runs in each lane. Needs an operator's key.
+        list_lanes: operations(v1::ListLanesRequest) -> v1::ListLanesResponse;
         /// One of the facility's print jobs.
         get_print_job: facilities(v1::GetPrintJobRequest) -> v1::PrintJob;
         /// A page of the facility's print jobs, newest first.
@@ -187,6 +190,7 @@ impl Client {
         assets: AssetServiceClient;
         catalogue: CatalogueServiceClient;
         facilities: FacilityServiceClient;
+        operations: OperationsServiceClient;
         orders: OrderServiceClient;
         prints: PrintServiceClient;
         quotes: QuoteServiceClient;

@@ -26,6 +26,8 @@ pub enum Scope {
         /// The kinds, as in `item.render`.
         kinds: Vec<String>,
     },
+    /// Looking into the deployment and steering it; nothing of any merchant's.
+    Operator,
 }
 
 /// A key as it is stored: without its secret.

@@ -8,6 +8,7 @@ pub mod command;
 pub mod handler;
 pub mod lease;
 pub mod metrics;
+pub mod operations;
 pub mod reconciler;
 pub mod relay;
 pub mod sequencer;

@@ -1,6 +1,6 @@
 //! What a new node needs before it can serve: facilities, a signing key, a merchant with a key.
 
-use crate::config::Settings;
+use crate::config::{Config, Flags, Settings};
 use crate::failure::{Failure, Outcome};
 use printmill_backend::database::{Page, Scope};
 use printmill_backend::{Change, CommitError, Database, DatabaseExt, fresh};
@@ -13,7 +13,7 @@ use printmill_domain::merchant::Merchant;
 use printmill_domain::problem::Code;
 use std::io::Write;
 use std::os::unix::fs::OpenOptionsExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// Records of the platform itself are read in parts of this size.
 const PART: u32 = 500;
@@ -96,6 +96,44 @@ pub(crate) async fn new_key(
     let change = Change::new(MerchantId::PLATFORM, now).create(Decided::quiet(key));
     database.commit(change).await.map_err(uncommitted)?;
     Ok(presented)
+}
+
+/// Where `up` leaves an operator's key for the commands of the same machine.
+const OPERATOR_KEY: &str = "operator.key";
+
+/// Makes an operator's key in the data folder, for this user only, unless there is one.
+pub(crate) async fn local_operator_key(
+    settings: &Settings,
+    database: &dyn Database,
+    now: Timestamp,
+) -> Outcome {
+    let path = settings.data.join(OPERATOR_KEY);
+    let stored = std::fs::read_to_string(&path).ok();
+    if let Some(key) = stored.as_deref().and_then(|text| PresentedKey::parse(text.trim()))
+        && let Some(known) = database.find::<ApiKey>(PLATFORM, &key.id.to_string()).await?
+        && known.matches(&key)
+        && known.revoked_at.is_none()
+    {
+        return Ok(());
+    }
+    let key = new_key(database, "operator on this machine", KeyScope::Operator, now).await?;
+    let failed = |error: std::io::Error| Failure::io("write", &path, &error);
+    let draft = draft(&path, key.reveal().as_bytes()).map_err(failed)?;
+    std::fs::rename(&draft, &path).map_err(failed)
+}
+
+/// The operator's key that `up` left in the configured data folder.
+pub(crate) fn stored_operator_key(file: Option<&Path>) -> Outcome<String> {
+    let path = Config::load(file, &Flags::default())?.settings.data.join(OPERATOR_KEY);
+    let read = std::fs::read_to_string(&path).map(|text| text.trim().to_owned());
+    read.map_err(|_| {
+        Failure::new(
+            Code::Unauthenticated,
+            format!("this needs an operator's key, and there is none in {}", path.display()),
+            "set PRINTMILL_OPERATOR_KEY to one of `printmill keys create --operator`, or run this \
+             where `printmill up` runs",
+        )
+    })
 }
 
 /// Revokes a key. One that is revoked already stays so.
@@ -186,10 +224,7 @@ pub(crate) fn signing_key(settings: &Settings) -> Outcome<[u8; 32]> {
 fn make_secret(path: &Path) -> Outcome<String> {
     let failed = |error: std::io::Error| Failure::io("write", path, &error);
     let secret = hex::encode(fresh::bytes::<32>());
-    let draft = path.with_extension(hex::encode(fresh::bytes::<4>()));
-    let mut options = std::fs::OpenOptions::new();
-    let mut file = options.write(true).create_new(true).mode(0o600).open(&draft).map_err(failed)?;
-    file.write_all(secret.as_bytes()).and_then(|()| file.sync_all()).map_err(failed)?;
+    let draft = draft(path, secret.as_bytes()).map_err(failed)?;
     let linked = std::fs::hard_link(&draft, path);
     let removed = std::fs::remove_file(&draft);
     match linked {
@@ -197,6 +232,15 @@ fn make_secret(path: &Path) -> Outcome<String> {
         linked => linked.and(removed).map_err(failed)?,
     }
     std::fs::read_to_string(path).map_err(failed)
+}
+
+/// Writes a secret, for this user only, beside where it shall be.
+fn draft(path: &Path, secret: &[u8]) -> std::io::Result<PathBuf> {
+    let draft = path.with_extension(hex::encode(fresh::bytes::<4>()));
+    let mut options = std::fs::OpenOptions::new();
+    let mut file = options.write(true).create_new(true).mode(0o600).open(&draft)?;
+    file.write_all(secret).and_then(|()| file.sync_all())?;
+    Ok(draft)
 }
 
 fn decode(text: &str) -> Option<[u8; 32]> {

@@ -1,14 +1,15 @@
 //! The command line: what every command shares, and the list of commands.
 
+use crate::bootstrap;
 use crate::commands::{
     config::ConfigArgs, demo::DemoArgs, facility::FacilityCommand, keys::KeysCommand,
-    order::OrderArgs, orders::OrdersCommand, quote::QuoteArgs, serve::ServeArgs, up::UpArgs,
-    upload::UploadArgs,
+    order::OrderArgs, orders::OrdersCommand, queues::QueuesArgs, quote::QuoteArgs,
+    serve::ServeArgs, up::UpArgs, upload::UploadArgs,
 };
 use crate::failure::Outcome;
 use clap::{Args, Parser, Subcommand};
 use printmill_client::Client;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -61,6 +62,8 @@ pub(crate) enum Command {
     Facility(FacilityCommand),
     /// List what can be made.
     Products(ProductsArgs),
+    /// Show how much work waits and runs in each lane.
+    Queues(QueuesArgs),
     /// Make, list and revoke API keys, straight in the configured database.
     #[command(subcommand)]
     Keys(KeysCommand),
@@ -88,6 +91,31 @@ impl ServerArgs {
     pub(crate) fn client(&self) -> Outcome<Client> {
         let key = self.key.as_deref().map(str::trim).filter(|key| !key.is_empty());
         Ok(Client::connect(&self.server, key)?)
+    }
+}
+
+/// Which server an operator talks to.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct OperatorArgs {
+    /// The server's address.
+    #[arg(long, env = "PRINTMILL_SERVER", value_name = "URL")]
+    #[arg(default_value = "http://127.0.0.1:7070", display_order = 800)]
+    pub(crate) server: String,
+    /// An operator's key; without it, the one that `printmill up` left in the data folder.
+    #[arg(long, env = "PRINTMILL_OPERATOR_KEY", hide_env_values = true, value_name = "KEY")]
+    #[arg(display_order = 801)]
+    pub(crate) key: Option<String>,
+}
+
+impl OperatorArgs {
+    /// A client of that server, for an operator.
+    pub(crate) fn client(&self, file: Option<&Path>) -> Outcome<Client> {
+        let given = self.key.as_deref().map(str::trim).filter(|key| !key.is_empty());
+        let key = match given {
+            Some(key) => key.to_owned(),
+            None => bootstrap::stored_operator_key(file)?,
+        };
+        Ok(Client::connect(&self.server, Some(&key))?)
     }
 }
 

@@ -21,6 +21,7 @@ const COMMANDS: &[&[&str]] = &[
     &["facility", "run"],
     &["facility", "list"],
     &["products"],
+    &["queues"],
     &["keys"],
     &["keys", "create"],
     &["keys", "list"],

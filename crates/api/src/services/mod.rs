@@ -3,6 +3,7 @@
 mod assets;
 mod catalogue;
 mod facilities;
+mod operations;
 mod orders;
 mod prints;
 mod quotes;
@@ -21,6 +22,7 @@ use printmill_domain::ids::{FacilityId, MerchantId};
 use printmill_domain::problem::Problem;
 use printmill_engine::command::{Context, RequestKey};
 use printmill_engine::lease::Leases;
+use printmill_engine::operations::Operations;
 use printmill_fulfilment::Fulfilment;
 use printmill_orders::Orders;
 use printmill_prints::Prints;
@@ -36,6 +38,7 @@ use crate::options::MESSAGE_BYTES_MAX;
 use v1::asset_service_server::AssetServiceServer;
 use v1::catalogue_service_server::CatalogueServiceServer;
 use v1::facility_service_server::FacilityServiceServer;
+use v1::operations_service_server::OperationsServiceServer;
 use v1::order_service_server::OrderServiceServer;
 use v1::print_service_server::PrintServiceServer;
 use v1::quote_service_server::QuoteServiceServer;
@@ -60,6 +63,8 @@ pub struct Services {
     pub fulfilment: Fulfilment,
     /// Leases tickets to workers and facilities outside.
     pub leases: Leases,
+    /// Looks into the engine and steers it.
+    pub operations: Operations,
 }
 
 /// What all handlers share.
@@ -90,6 +95,7 @@ pub(crate) fn add(routes: tonic::service::Routes, edge: &Edge) -> tonic::service
         AssetServiceServer,
         CatalogueServiceServer,
         FacilityServiceServer,
+        OperationsServiceServer,
         OrderServiceServer,
         PrintServiceServer,
         QuoteServiceServer,

@@ -128,7 +128,7 @@ impl LeaseOrder {
 /// The lane that a caller may lease from, which kinds, and a name for the holder.
 fn lane(caller: &Caller, wanted: &str) -> Result<(Lane, Vec<String>, String), Problem> {
     match &caller.scope {
-        Scope::Merchant(_) => Err(denied("a facility's or a worker's key")),
+        Scope::Merchant(_) | Scope::Operator => Err(denied("a facility's or a worker's key")),
         Scope::Facility(facility) => {
             let own = Lane::facility(facility);
             if !wanted.is_empty() && wanted != own.as_str() {
@@ -147,7 +147,7 @@ fn lane(caller: &Caller, wanted: &str) -> Result<(Lane, Vec<String>, String), Pr
 /// Whether a caller may hold a ticket.
 fn covers(caller: &Caller, token: &LeaseToken) -> bool {
     match &caller.scope {
-        Scope::Merchant(_) => false,
+        Scope::Merchant(_) | Scope::Operator => false,
         Scope::Facility(facility) => *token.lane() == Lane::facility(facility),
         Scope::Worker { kinds } => kinds.contains(&token.kind),
     }

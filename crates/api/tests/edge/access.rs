@@ -41,6 +41,24 @@ async fn keys_are_checked_alike_on_grpc_and_rest() {
 }
 
 #[tokio::test]
+async fn operators_see_the_deployment_and_nothing_of_any_merchant() {
+    let world = World::new().await;
+    let operator = world.key(Scope::Operator).await;
+    assert_eq!(world.wire.get("/v1/operations/lanes", &operator).await.status, 200);
+    for path in ["/v1/assets", "/v1/orders", "/v1/printJobs"] {
+        let answer = world.wire.get(path, &operator).await;
+        assert_eq!((answer.code(), answer.status), (Code::PermissionDenied, 403), "{path}");
+    }
+    let leasing = world.wire.post("/v1/work:lease", &operator, json!({})).await;
+    assert_eq!(leasing.code(), Code::PermissionDenied);
+    let facility = &world.facilities[0].1;
+    for key in [world.key_of(0), facility] {
+        let answer = world.wire.get("/v1/operations/lanes", key).await;
+        assert_eq!((answer.code(), answer.status), (Code::PermissionDenied, 403));
+    }
+}
+
+#[tokio::test]
 async fn a_revoked_key_stops_working_when_the_cache_forgets_it() {
     let world = World::with(|options| options.key_cache = Duration::from_millis(30)).await;
     let key = world.key(Scope::Merchant(world.merchants[0].0)).await;

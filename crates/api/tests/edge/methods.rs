@@ -67,6 +67,7 @@ fn case(method: &str, made: &Made, lease_token: &str, lane: &str) -> Option<Stra
             let message = json!({ "leaseToken": lease_token, "message": "paper jam" });
             Some(Gets(Code::LeaseLost, message))
         }
+        "OperationsService/ListLanes" => Some(Gets(Code::PermissionDenied, json!({}))),
         _ => None,
     }
 }

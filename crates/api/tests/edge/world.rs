@@ -22,6 +22,7 @@ use printmill_domain::problem::Problem;
 use printmill_domain::routing::Route;
 use printmill_engine::command::Commands;
 use printmill_engine::lease::Leases;
+use printmill_engine::operations::Operations;
 use printmill_engine::sequencer::Sequencer;
 use printmill_fulfilment::Fulfilment;
 use printmill_orders::Orders;
@@ -292,6 +293,7 @@ fn services(
     let lease = Duration::from_secs(10);
     let leases = Leases::new(database.clone(), queue, clock.clone(), lease);
     Services {
+        operations: Operations::new(database.clone()),
         database,
         blobs: memory_blobs(),
         clock,

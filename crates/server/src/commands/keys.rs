@@ -27,14 +27,15 @@ pub(crate) enum KeysCommand {
 /// Make a key, and show it this once.
 #[derive(Debug, Args)]
 #[command(after_help = "\
-A key is good for one merchant, one facility, or leasing some kinds of work. Only its hash is
-stored. Nothing needs to be restarted.
+A key is good for one merchant, one facility, leasing some kinds of work, or operating the
+deployment. Only its hash is stored. Nothing needs to be restarted.
 
 Examples:
   printmill keys create --name shop                       for the only merchant there is
   printmill keys create --new-merchant 'Second Shop'      a new merchant and its first key
   printmill keys create --facility fac_… --name berlin    for `printmill facility run`
-  printmill keys create --worker item.render --name gpu   for workers of your own")]
+  printmill keys create --worker item.render --name gpu   for workers of your own
+  printmill keys create --operator --name laptop          for `printmill queues` and the like")]
 pub(crate) struct CreateArgs {
     /// What people call the key.
     #[arg(long, default_value = "key")]
@@ -51,6 +52,9 @@ pub(crate) struct CreateArgs {
     /// For leasing these kinds of work, as in item.render.
     #[arg(long, value_name = "KIND", group = "scope", value_delimiter = ',')]
     worker: Vec<String>,
+    /// For looking into the deployment and steering it.
+    #[arg(long, group = "scope")]
+    operator: bool,
     #[command(flatten)]
     flags: Flags,
 }
@@ -135,6 +139,7 @@ async fn create(args: &CreateArgs, file: Option<&Path>, json: bool) -> Outcome {
     output::line(format!("  {}", style(key.reveal()).green().bold()));
     let next = match scope {
         Scope::Facility(_) => "printmill facility run --key KEY",
+        Scope::Operator => "export PRINTMILL_OPERATOR_KEY=KEY",
         _ => "export PRINTMILL_KEY=KEY",
     };
     output::next_steps(&[(next, "use it")]);
@@ -153,6 +158,9 @@ async fn scope(args: &CreateArgs, database: &dyn Database) -> Outcome<Scope> {
             return Err(invalid(format!("there is no facility {id}"), advice));
         }
         return Ok(Scope::Facility(id));
+    }
+    if args.operator {
+        return Ok(Scope::Operator);
     }
     if !args.worker.is_empty() {
         return Ok(Scope::Worker { kinds: args.worker.clone() });
@@ -203,5 +211,6 @@ fn whose(scope: &Scope) -> String {
         Scope::Merchant(id) => id.to_string(),
         Scope::Facility(id) => id.to_string(),
         Scope::Worker { kinds } => format!("work: {}", kinds.join(", ")),
+        Scope::Operator => "operators".into(),
     }
 }

@@ -7,6 +7,7 @@ pub(crate) mod keys;
 pub(crate) mod order;
 pub(crate) mod orders;
 pub(crate) mod products;
+pub(crate) mod queues;
 pub(crate) mod quote;
 pub(crate) mod serve;
 pub(crate) mod timeline;
@@ -40,6 +41,7 @@ pub(crate) fn run(cli: Cli) -> Outcome {
             client_runtime()?.block_on(facility::run(&command, file, json))
         }
         Command::Products(args) => client_runtime()?.block_on(products::run(&args, json)),
+        Command::Queues(args) => client_runtime()?.block_on(queues::run(&args, file, json)),
         Command::Keys(command) => client_runtime()?.block_on(keys::run(&command, file, json)),
         Command::Config(args) => config::run(&args, file, json),
         Command::Completions(CompletionsArgs { shell }) => {

@@ -43,6 +43,8 @@ pub(crate) async fn run(args: &UpArgs, file: Option<&Path>, json: bool) -> Outco
     let node = Node::open(settings, telemetry).await?;
     let backends = node.backends();
     let first = bootstrap::first_merchant(backends.database.as_ref(), backends.clock.now()).await?;
+    let (database, now) = (backends.database.as_ref(), backends.clock.now());
+    bootstrap::local_operator_key(node.settings(), database, now).await?;
     let address = node.address().map(|address| format!("http://{address}")).unwrap_or_default();
     let data = node.settings().data.display().to_string();
     if json {

@@ -17,7 +17,7 @@ use std::path::{Path, PathBuf};
 /// The file that is read when it is there and `--config` names no other.
 const FILE: &str = "printmill.toml";
 /// Variables with our prefix that are no settings of a node.
-const OF_CLIENTS: [&str; 2] = ["server", "key"];
+const OF_CLIENTS: [&str; 3] = ["server", "key", "operator_key"];
 
 /// The settings as they take effect, and where each came from.
 #[derive(Debug, Clone)]

@@ -10,6 +10,7 @@ use printmill_domain::problem::Code;
 use printmill_engine::LEASE;
 use printmill_engine::command::Commands;
 use printmill_engine::lease::Leases;
+use printmill_engine::operations::Operations;
 use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -28,7 +29,6 @@ pub(crate) async fn run(
     let commands = Commands::new(database.clone(), clock.clone());
     let leases = Leases::new(database.clone(), queue, clock.clone(), LEASE);
     let services = Services {
-        database,
         blobs,
         clock,
         assets: printmill_assets::Assets::new(commands.clone()),
@@ -36,6 +36,8 @@ pub(crate) async fn run(
         orders: printmill_orders::Orders::new(commands.clone()),
         fulfilment: printmill_fulfilment::Fulfilment::new(commands, leases.clone()),
         leases,
+        operations: Operations::new(database.clone()),
+        database,
     };
     let mut options = ApiOptions::new(public_url.clone(), bootstrap::signing_key(settings)?);
     options.metrics_text = Some(telemetry.metrics_text());
