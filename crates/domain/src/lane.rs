@@ -47,6 +47,46 @@ impl Lane {
     }
 }
 
+/// How urgent a ticket is among those of its lane. The more urgent go first, but one that has
+/// waited long enough counts as more urgent than it is: see [`crate::fairness`].
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default, Serialize, Deserialize,
+)]
+#[serde(rename_all = "snake_case")]
+pub enum Class {
+    /// Somebody waits for it, or paid for it to be quick.
+    Urgent,
+    /// As most work is.
+    #[default]
+    Standard,
+    /// It may take as long as it takes.
+    Bulk,
+}
+
+impl Class {
+    /// All of them, the most urgent first.
+    pub const ALL: [Class; 3] = [Class::Urgent, Class::Standard, Class::Bulk];
+
+    /// Its place among them, from 0.
+    pub fn rank(self) -> u8 {
+        self as u8
+    }
+
+    /// The name that is stored.
+    pub fn name(self) -> &'static str {
+        match self {
+            Class::Urgent => "urgent",
+            Class::Standard => "standard",
+            Class::Bulk => "bulk",
+        }
+    }
+
+    /// The class of that name.
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|class| class.name() == name)
+    }
+}
+
 impl std::fmt::Display for Lane {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(&self.0)

@@ -12,6 +12,7 @@ pub mod catalogue;
 pub mod country;
 pub mod event;
 pub mod facility;
+pub mod fairness;
 pub mod ids;
 pub mod item;
 pub mod lane;

@@ -3,15 +3,16 @@
 //! ```text
 //!             claim                 complete
 //!  Queued ───────────────▶ Leased ───────────────▶ Done
-//!    ▲                       │  │
-//!    │   fail (retry), release  │ fail (last attempt, or hopeless)
-//!    └───────────────────────┘  └────────────────▶ Dead
-//!                lease ran out: another claim takes it over, with the next attempt
+//!    ▲ ▲                     │  │
+//!    │ │ fail (retry), release  │ fail (last attempt, or hopeless)
+//!    │ └─────────────────────┘  └────────────────▶ Dead
+//!    │           lease ran out: another claim takes it over, with the next attempt
+//!    └──────────────────────────── replay, by a person ─┘
 //! ```
 
 use crate::Timestamp;
 use crate::ids::{MerchantId, TicketId};
-use crate::lane::Lane;
+use crate::lane::{Class, Lane};
 use crate::problem::{Code, Problem};
 use chrono::TimeDelta;
 use serde::{Deserialize, Serialize};
@@ -48,6 +49,47 @@ impl TicketState {
     }
 }
 
+/// Where an open ticket is on its way, more finely than its state: what is counted, and by what
+/// the next ones are found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Stage {
+    /// It is queued, and waits for its time.
+    Delayed,
+    /// It is queued and due, and waits in the database for its turn.
+    Waiting,
+    /// It is queued, and was handed to the queue.
+    Sent,
+    /// A worker holds it.
+    Leased,
+    /// Its effect is committed.
+    Done,
+    /// It was given up.
+    Dead,
+}
+
+impl Stage {
+    /// All of them.
+    pub const ALL: [Stage; 6] =
+        [Stage::Delayed, Stage::Waiting, Stage::Sent, Stage::Leased, Stage::Done, Stage::Dead];
+
+    /// The name that is stored.
+    pub fn name(self) -> &'static str {
+        match self {
+            Stage::Delayed => "delayed",
+            Stage::Waiting => "waiting",
+            Stage::Sent => "sent",
+            Stage::Leased => "leased",
+            Stage::Done => "done",
+            Stage::Dead => "dead",
+        }
+    }
+
+    /// The stage of that name.
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|stage| stage.name() == name)
+    }
+}
+
 /// What proves that its bearer holds a ticket: which attempt, and that attempt's secret number.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Fence {
@@ -68,6 +110,9 @@ pub struct Ticket {
     pub merchant: MerchantId,
     /// Where it queues.
     pub lane: Lane,
+    /// How urgent it is among those that queue there.
+    #[serde(default)]
+    pub class: Class,
     /// What is to be done, as `noun.verb`: `payment.charge`, `item.render`.
     pub kind: String,
     /// The ids that the work needs.
@@ -86,6 +131,9 @@ pub struct Ticket {
     pub lease_until: Option<Timestamp>,
     /// Not before this.
     pub due_at: Timestamp,
+    /// Whether it was not yet due when it was written, and nobody has found it due since.
+    #[serde(default)]
+    pub delayed: bool,
     /// When it was last handed to the queue; nothing when it must be (again).
     pub sent_at: Option<Timestamp>,
     /// How far the holder says it is, in thousandths.
@@ -149,6 +197,7 @@ impl Ticket {
             id,
             merchant,
             lane,
+            class: Class::default(),
             kind: kind.into(),
             payload,
             state: TicketState::Queued,
@@ -158,6 +207,7 @@ impl Ticket {
             holder: None,
             lease_until: None,
             due_at: now,
+            delayed: false,
             sent_at: None,
             progress: 0,
             last_error: None,
@@ -165,6 +215,31 @@ impl Ticket {
             updated_at: now,
             trace: None,
             version: 1,
+        }
+    }
+
+    /// The same ticket, not before a time.
+    pub fn due(mut self, at: Timestamp) -> Self {
+        self.delayed = at > self.due_at;
+        self.due_at = at;
+        self
+    }
+
+    /// The same ticket, as urgent as that.
+    pub fn of_class(mut self, class: Class) -> Self {
+        self.class = class;
+        self
+    }
+
+    /// Where it is on its way.
+    pub fn stage(&self) -> Stage {
+        match self.state {
+            TicketState::Queued if self.delayed => Stage::Delayed,
+            TicketState::Queued if self.sent_at.is_none() => Stage::Waiting,
+            TicketState::Queued => Stage::Sent,
+            TicketState::Leased => Stage::Leased,
+            TicketState::Done => Stage::Done,
+            TicketState::Dead => Stage::Dead,
         }
     }
 
@@ -200,6 +275,7 @@ impl Ticket {
         }
         let mut next = self.next(now);
         next.state = TicketState::Leased;
+        next.delayed = false;
         next.attempt += 1;
         next.token = Some(token);
         next.holder = Some(holder.into());
@@ -242,6 +318,7 @@ impl Ticket {
         self.check(fence)?;
         let mut next = self.settle(TicketState::Queued, now);
         next.due_at = now;
+        next.delayed = false;
         next.sent_at = None;
         Ok(next)
     }
@@ -269,17 +346,48 @@ impl Ticket {
         next.last_error = Some(problem);
         if state == TicketState::Queued {
             next.due_at = now + policy.backoff(failures, jitter);
+            next.delayed = next.due_at > now;
             next.sent_at = None;
         }
         Ok(next)
+    }
+
+    /// Its time has come: from now on it waits for its turn. Nothing for one that does not wait
+    /// for its time.
+    pub fn ripen(&self, now: Timestamp) -> Option<Self> {
+        if self.stage() != Stage::Delayed || self.due_at > now {
+            return None;
+        }
+        let mut next = self.next(now);
+        next.updated_at = self.updated_at;
+        next.delayed = false;
+        Some(next)
     }
 
     /// The relay handed it to the queue.
     pub fn sent(&self, now: Timestamp) -> Self {
         let mut next = self.next(now);
         next.updated_at = self.updated_at;
+        next.delayed = false;
         next.sent_at = Some(now);
         next
+    }
+
+    /// A person wants one that was given up to be tried again, as if it had never failed.
+    pub fn replay(&self, now: Timestamp) -> Result<Self, Problem> {
+        if self.state != TicketState::Dead {
+            return Err(Problem::invalid_state(
+                format!("{} was not given up: it is {}", self.id, self.state.name()),
+                "replay only tickets that are dead",
+            ));
+        }
+        let mut next = self.settle(TicketState::Queued, now);
+        next.failures = 0;
+        next.progress = 0;
+        next.due_at = now;
+        next.delayed = false;
+        next.sent_at = None;
+        Ok(next)
     }
 
     fn settle(&self, state: TicketState, now: Timestamp) -> Self {

@@ -2,6 +2,7 @@
 
 mod assets;
 mod documents;
+mod fairness;
 mod fixtures;
 mod history;
 mod order_life;

@@ -6,7 +6,7 @@ use crate::history::stored_and_read;
 use chrono::TimeDelta;
 use printmill_domain::lane::Lane;
 use printmill_domain::problem::{Code, Problem};
-use printmill_domain::ticket::{Fence, RetryPolicy, Ticket, TicketState};
+use printmill_domain::ticket::{Fence, RetryPolicy, Stage, Ticket, TicketState};
 use proptest::prelude::*;
 use proptest::sample::Index;
 use serde_json::json;
@@ -19,6 +19,8 @@ enum Move {
     Release { fence: Index },
     Fail { fence: Index, hopeless: bool, jitter: u16 },
     Sent,
+    Ripen,
+    Replay,
 }
 
 fn moves() -> impl Strategy<Value = Vec<(i64, Move)>> {
@@ -36,6 +38,8 @@ fn moves() -> impl Strategy<Value = Vec<(i64, Move)>> {
         4 => (any::<Index>(), prop::bool::weighted(0.1), jitter)
             .prop_map(|(fence, hopeless, jitter)| Move::Fail { fence, hopeless, jitter }),
         1 => Just(Move::Sent),
+        2 => Just(Move::Ripen),
+        1 => Just(Move::Replay),
     ];
     prop::collection::vec((0..20i64, one), 0..40)
 }
@@ -82,6 +86,19 @@ impl World {
                 before.fail(&pick(fence), problem(1), *hopeless, &self.policy, jitter, now)
             }
             Move::Sent => Ok(before.sent(now)),
+            Move::Ripen => {
+                let waits = before.stage() == Stage::Delayed && before.due_at <= now;
+                let ripe = before.ripen(now);
+                assert_eq!(ripe.is_some(), waits);
+                let Some(ripe) = ripe else { return };
+                Ok(ripe)
+            }
+            Move::Replay => {
+                let replayed = before.replay(now);
+                assert_eq!(replayed.is_ok(), before.state == TicketState::Dead);
+                let Ok(replayed) = replayed else { return };
+                Ok(replayed)
+            }
         };
         match next {
             Ok(next) => {
@@ -99,13 +116,15 @@ impl World {
         let identity =
             |t: &Ticket| (t.id, t.merchant, t.lane.clone(), t.kind.clone(), t.created_at);
         assert_eq!(identity(before), identity(next));
-        if before.state.is_final() {
+        if before.state.is_final() && !matches!(step, Move::Replay) {
             assert_eq!(next.state, before.state, "the end is the end");
         }
         let claimed = u32::from(matches!(step, Move::Claim { .. }));
         let failed = u32::from(matches!(step, Move::Fail { .. }));
         assert_eq!(next.attempt, before.attempt + claimed);
-        assert_eq!(next.failures, before.failures + failed);
+        if !matches!(step, Move::Replay) {
+            assert_eq!(next.failures, before.failures + failed);
+        }
         if let (0, TicketState::Leased) = (claimed, next.state) {
             assert!(next.progress >= before.progress);
         }
@@ -120,6 +139,8 @@ impl World {
                 assert!(!next.claimable(next.due_at - TimeDelta::microseconds(1)));
                 assert!(next.claimable(next.due_at));
                 assert_eq!(next.sent_at, None, "the relay must send it again");
+                let stage = if wait.is_zero() { Stage::Waiting } else { Stage::Delayed };
+                assert_eq!(next.stage(), stage);
             }
             (Move::Release { .. }, state) => {
                 assert_eq!(state, TicketState::Queued);
@@ -130,6 +151,11 @@ impl World {
                 assert_eq!(state, TicketState::Leased);
             }
             (Move::Sent, state) => assert_eq!((state, &next.token), (before.state, &before.token)),
+            (Move::Ripen, _) => assert_eq!(next.stage(), Stage::Waiting),
+            (Move::Replay, _) => {
+                assert_eq!((next.stage(), next.failures), (Stage::Waiting, 0));
+                assert!(next.claimable(at(seconds)) && next.last_error.is_some());
+            }
             (step, state) => panic!("{step:?} led to {state:?}"),
         }
     }
@@ -139,6 +165,7 @@ impl World {
         assert_eq!(&stored_and_read(ticket), ticket);
         assert!(ticket.failures <= self.policy.failures_max && ticket.failures <= ticket.attempt);
         assert!(ticket.progress <= 1_000);
+        assert!(!ticket.delayed || ticket.state == TicketState::Queued, "{ticket:?}");
         let leased = ticket.state == TicketState::Leased;
         let lease = (ticket.token.is_some(), ticket.holder.is_some(), ticket.lease_until.is_some());
         assert_eq!(lease, (leased, leased, leased));
