@@ -8,14 +8,15 @@ use printmill_backend::change::{
     Change, CommitError, Expected, Record, RecordWrite, RequestRecord, TicketGuard, TicketWrite,
 };
 use printmill_backend::database::{
-    Database, DatabaseCaps, EventQuery, LaneCount, Page, Scope, TicketQuery,
+    Alike, Database, DatabaseCaps, EventQuery, OldestReady, Page, Scope, StageCount, TicketQuery,
 };
 use printmill_backend::error::{BackendError, Fault};
+use printmill_domain::Timestamp;
 use printmill_domain::aggregate::Kind;
 use printmill_domain::event::{Event, EventDraft, event_id, stream_uuid};
 use printmill_domain::ids::{MerchantId, TicketId};
 use printmill_domain::lane::Lane;
-use printmill_domain::ticket::{Ticket, TicketState};
+use printmill_domain::ticket::{Stage, Ticket, TicketState};
 use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::sync::Mutex;
 use tokio::sync::watch;
@@ -52,6 +53,7 @@ pub fn open_database(url: &str) -> Result<MemoryDatabase, MemoryError> {
 struct Tables {
     records: BTreeMap<Kind, BTreeMap<String, Record>>,
     tickets: BTreeMap<TicketId, Ticket>,
+    counts: BTreeMap<(Alike, Stage), u64>,
     requests: HashMap<(MerchantId, String), RequestRecord>,
     places: HashSet<(String, u64)>,
     /// Committed events that have no `seq` yet, in the order of their commits.
@@ -76,11 +78,29 @@ impl Tables {
         }
         self.places.extend(events.iter().map(|event| place(&event.draft)));
         self.inbox.extend(events);
-        self.tickets.extend(tickets);
+        for (id, ticket) in tickets {
+            self.count(&ticket, 1);
+            if let Some(before) = self.tickets.insert(id, ticket) {
+                self.count(&before, -1);
+            }
+        }
         if let Some(request) = change.request {
             self.requests.insert((change.merchant, request.id.clone()), request);
         }
         Ok(())
+    }
+
+    /// Adds to the counters what a ticket is, or takes it off.
+    fn count(&mut self, ticket: &Ticket, by: i64) {
+        if ticket.state == TicketState::Done {
+            return;
+        }
+        let key = (alike(ticket), ticket.stage());
+        let count = self.counts.entry(key.clone()).or_default();
+        *count = count.saturating_add_signed(by);
+        if *count == 0 {
+            self.counts.remove(&key);
+        }
     }
 
     fn check_records(&self, writes: &[RecordWrite]) -> Result<(), CommitError> {
@@ -170,10 +190,9 @@ fn within(scope: Scope, record: &Record) -> bool {
 
 fn wanted(query: &TicketQuery, ticket: &Ticket) -> bool {
     match query {
-        TicketQuery::Unsent { due_by } => {
-            ticket.state == TicketState::Queued
-                && ticket.sent_at.is_none()
-                && ticket.due_at <= *due_by
+        TicketQuery::Waiting => ticket.stage() == Stage::Waiting,
+        TicketQuery::Ripe { due_by } => {
+            ticket.stage() == Stage::Delayed && ticket.due_at <= *due_by
         }
         TicketQuery::Overdue { lane, before } => {
             let since = match ticket.state {
@@ -184,6 +203,22 @@ fn wanted(query: &TicketQuery, ticket: &Ticket) -> bool {
             ticket.lane == *lane && since.is_some_and(|since| since < *before)
         }
         TicketQuery::InState(state) => ticket.state == *state,
+        TicketQuery::Dead(wanted) => {
+            ticket.state == TicketState::Dead
+                && wanted.lane.as_ref().is_none_or(|lane| ticket.lane == *lane)
+                && wanted.kind.as_ref().is_none_or(|kind| ticket.kind == *kind)
+                && wanted.merchant.is_none_or(|merchant| ticket.merchant == merchant)
+                && wanted.after.is_none_or(|after| (ticket.due_at, ticket.id) > after)
+        }
+    }
+}
+
+fn alike(ticket: &Ticket) -> Alike {
+    Alike {
+        lane: ticket.lane.clone(),
+        class: ticket.class,
+        merchant: ticket.merchant,
+        kind: ticket.kind.clone(),
     }
 }
 
@@ -258,18 +293,40 @@ impl Database for MemoryDatabase {
         Ok(found.into_iter().take(limit as usize).cloned().collect())
     }
 
-    async fn lane_counts(&self) -> Result<Vec<LaneCount>, BackendError> {
-        let mut counts: BTreeMap<(&Lane, &'static str), LaneCount> = BTreeMap::new();
+    async fn next_tickets(&self, of: &[Alike], each: u32) -> Result<Vec<Ticket>, BackendError> {
         let tables = locked(&self.tables);
-        for ticket in tables.tickets.values().filter(|ticket| !ticket.state.is_final()) {
-            let count = counts.entry((&ticket.lane, ticket.state.name())).or_insert_with(|| {
-                let (lane, state) = (ticket.lane.clone(), ticket.state);
-                LaneCount { lane, state, count: 0, oldest: Some(ticket.created_at) }
-            });
-            count.count += 1;
-            count.oldest = count.oldest.min(Some(ticket.created_at));
+        let mut waiting: Vec<&Ticket> =
+            tables.tickets.values().filter(|it| it.stage() == Stage::Waiting).collect();
+        waiting.sort_by_key(|ticket| (ticket.due_at, ticket.id));
+        let mut taken: BTreeMap<Alike, u32> = of.iter().map(|sort| (sort.clone(), 0)).collect();
+        let found = waiting.into_iter().filter(|ticket| {
+            let taken = taken.get_mut(&alike(ticket)).filter(|taken| **taken < each);
+            taken.map(|taken| *taken += 1).is_some()
+        });
+        Ok(found.cloned().collect())
+    }
+
+    async fn ticket_counts(&self) -> Result<Vec<StageCount>, BackendError> {
+        let tables = locked(&self.tables);
+        let counts = tables.counts.iter();
+        Ok(counts
+            .map(|((of, stage), count)| StageCount { of: of.clone(), stage: *stage, count: *count })
+            .collect())
+    }
+
+    async fn oldest_ready(&self) -> Result<Vec<OldestReady>, BackendError> {
+        let tables = locked(&self.tables);
+        let ready = tables.tickets.values();
+        let ready = ready.filter(|it| matches!(it.stage(), Stage::Waiting | Stage::Sent));
+        let mut oldest: BTreeMap<(&Lane, MerchantId), Timestamp> = BTreeMap::new();
+        for ticket in ready {
+            let since = oldest.entry((&ticket.lane, ticket.merchant)).or_insert(ticket.due_at);
+            *since = (*since).min(ticket.due_at);
         }
-        Ok(counts.into_values().collect())
+        let found = oldest.into_iter();
+        Ok(found
+            .map(|((lane, merchant), due_at)| OldestReady { lane: lane.clone(), merchant, due_at })
+            .collect())
     }
 
     async fn sequence(&self, limit: u32) -> Result<u32, BackendError> {

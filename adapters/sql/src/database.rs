@@ -2,7 +2,7 @@
 
 use crate::config::Location;
 use crate::error::{self, SQLITE};
-use crate::migration::Migrator;
+use crate::migration::{Migrator, add_record_tables};
 use crate::reads::Reads;
 use crate::sqlite::change_rows::ChangeRows;
 use crate::sqlite::connect;
@@ -11,7 +11,7 @@ use async_trait::async_trait;
 use printmill_backend::BackendError;
 use printmill_backend::change::{Change, CommitError, Record, RequestRecord};
 use printmill_backend::database::{
-    Database, DatabaseCaps, EventQuery, LaneCount, Page, Scope, TicketQuery,
+    Alike, Database, DatabaseCaps, EventQuery, OldestReady, Page, Scope, StageCount, TicketQuery,
 };
 use printmill_domain::aggregate::Kind;
 use printmill_domain::event::Event;
@@ -45,7 +45,11 @@ impl SqlDatabase {
     async fn open_sqlite(path: &Path) -> Result<Self, BackendError> {
         let opening = connect::OpeningLock::take(path).await?;
         let migrating = connect::migrating(path).await?;
-        let migrated = Migrator::up(&migrating, None).await;
+        let migrated = async {
+            Migrator::up(&migrating, None).await?;
+            add_record_tables(&migrating).await
+        };
+        let migrated = migrated.await;
         let closed = migrating.close().await;
         migrated.map_err(|error| error::orm("bring the schema up to date", error))?;
         closed.map_err(|error| error::orm("bring the schema up to date", error))?;
@@ -128,8 +132,16 @@ impl Database for SqlDatabase {
         self.reads.find_tickets(query, limit).await
     }
 
-    async fn lane_counts(&self) -> Result<Vec<LaneCount>, BackendError> {
-        self.reads.lane_counts().await
+    async fn next_tickets(&self, of: &[Alike], each: u32) -> Result<Vec<Ticket>, BackendError> {
+        self.reads.next_tickets(of, each).await
+    }
+
+    async fn ticket_counts(&self) -> Result<Vec<StageCount>, BackendError> {
+        self.reads.ticket_counts().await
+    }
+
+    async fn oldest_ready(&self) -> Result<Vec<OldestReady>, BackendError> {
+        self.reads.oldest_ready().await
     }
 
     async fn sequence(&self, _limit: u32) -> Result<u32, BackendError> {

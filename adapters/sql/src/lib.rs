@@ -14,6 +14,7 @@ mod reads;
 mod sqlite;
 #[cfg(test)]
 mod tests;
+mod ticket_reads;
 
 pub use config::{InvalidAddress, Location};
 pub use database::SqlDatabase;

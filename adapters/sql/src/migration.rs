@@ -12,7 +12,7 @@ pub struct Migrator;
 #[async_trait::async_trait]
 impl MigratorTrait for Migrator {
     fn migrations() -> Vec<Box<dyn MigrationTrait>> {
-        vec![Box::new(Foundation)]
+        vec![Box::new(Foundation), Box::new(Lanes)]
     }
 }
 
@@ -58,6 +58,43 @@ impl MigrationTrait for Foundation {
     fn use_transaction(&self) -> Option<bool> {
         Some(true)
     }
+}
+
+/// Counters and turns. Other dialects get theirs with their own claiming.
+struct Lanes;
+
+impl MigrationName for Lanes {
+    fn name(&self) -> &str {
+        "m0002_lanes"
+    }
+}
+
+#[async_trait::async_trait]
+impl MigrationTrait for Lanes {
+    async fn up(&self, manager: &SchemaManager) -> Result<(), DbErr> {
+        if manager.get_database_backend() == DbBackend::Sqlite {
+            for statement in sqlite::schema::LANES {
+                manager.get_connection().execute_unprepared(statement).await?;
+            }
+        }
+        Ok(())
+    }
+
+    fn use_transaction(&self) -> Option<bool> {
+        Some(true)
+    }
+}
+
+/// Makes the tables of kinds of records that came after the foundation was laid.
+pub(crate) async fn add_record_tables(connection: &impl ConnectionTrait) -> Result<(), DbErr> {
+    for kind in Kind::ALL {
+        let table = record_table(kind).if_not_exists().to_owned();
+        connection.execute(&table).await?;
+        for index in record_indexes(kind) {
+            connection.execute(&index.clone().if_not_exists().to_owned()).await?;
+        }
+    }
+    Ok(())
 }
 
 fn column(name: &'static str) -> ColumnDef {

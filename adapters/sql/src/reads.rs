@@ -1,23 +1,21 @@
 //! All reads of the database, by SeaORM, the same for every dialect.
 
 use crate::entity::record::{Column, Row, for_kind};
-use crate::entity::{event_log, request, ticket};
+use crate::entity::{event_log, request};
 use crate::error;
 use crate::sqlite::select;
 use chrono::DateTime;
 use printmill_backend::BackendError;
 use printmill_backend::change::{Record, RequestRecord};
-use printmill_backend::database::{EventQuery, LaneCount, Page, Scope, TicketQuery};
+use printmill_backend::database::{EventQuery, Page, Scope};
 use printmill_domain::Timestamp;
 use printmill_domain::aggregate::Kind;
 use printmill_domain::event::{Event, EventDraft, event_id, stream_uuid};
-use printmill_domain::ids::{FacilityId, Id, MerchantId, TicketId};
-use printmill_domain::lane::Lane;
-use printmill_domain::ticket::{Ticket, TicketState};
+use printmill_domain::ids::{FacilityId, Id, MerchantId};
 use sea_orm::sea_query::{Expr, ExprTrait, Order};
 use sea_orm::{
-    ColumnTrait, Condition, DatabaseConnection, EntityTrait, FromQueryResult, QueryFilter,
-    QueryOrder, QuerySelect, Select,
+    ColumnTrait, Condition, DatabaseConnection, EntityTrait, QueryFilter, QueryOrder, QuerySelect,
+    Select,
 };
 use std::collections::HashMap;
 
@@ -27,18 +25,13 @@ pub(crate) struct Reads {
     connection: DatabaseConnection,
 }
 
-/// What `lane_counts` selects.
-#[derive(Debug, FromQueryResult)]
-struct CountRow {
-    lane: String,
-    state: String,
-    count: i64,
-    oldest: Option<i64>,
-}
-
 impl Reads {
     pub(crate) fn new(connection: DatabaseConnection) -> Self {
         Self { connection }
+    }
+
+    pub(crate) fn connection(&self) -> &DatabaseConnection {
+        &self.connection
     }
 
     pub(crate) async fn record(
@@ -128,76 +121,6 @@ impl Reads {
             .transpose()
     }
 
-    pub(crate) async fn tickets(&self, ids: &[TicketId]) -> Result<Vec<Ticket>, BackendError> {
-        if ids.is_empty() {
-            return Ok(vec![]);
-        }
-        let ids: Vec<String> = ids.iter().map(TicketId::to_string).collect();
-        let select =
-            ticket::Entity::find().filter(select::id_among(ids.iter().map(String::as_str)));
-        self.ticket_documents(select).await
-    }
-
-    pub(crate) async fn find_tickets(
-        &self,
-        query: TicketQuery,
-        limit: u32,
-    ) -> Result<Vec<Ticket>, BackendError> {
-        let select = ticket::Entity::find()
-            .filter(condition(query))
-            .order_by_asc(ticket::Column::DueAt)
-            .order_by_asc(ticket::Column::Id)
-            .limit(u64::from(limit));
-        self.ticket_documents(select).await
-    }
-
-    async fn ticket_documents(
-        &self,
-        select: Select<ticket::Entity>,
-    ) -> Result<Vec<Ticket>, BackendError> {
-        const READ: &str = "read tickets";
-        let documents: Vec<String> = select
-            .select_only()
-            .column(ticket::Column::Document)
-            .into_tuple()
-            .all(&self.connection)
-            .await
-            .map_err(|error| error::orm(READ, error))?;
-        let read = |document: String| {
-            serde_json::from_str(&document)
-                .map_err(|error| error::corrupt(READ, "a ticket cannot be read").because(error))
-        };
-        documents.into_iter().map(read).collect()
-    }
-
-    pub(crate) async fn lane_counts(&self) -> Result<Vec<LaneCount>, BackendError> {
-        const READ: &str = "count tickets";
-        let rows: Vec<CountRow> = ticket::Entity::find()
-            .select_only()
-            .column(ticket::Column::Lane)
-            .column(ticket::Column::State)
-            .column_as(ticket::Column::Id.count(), "count")
-            .column_as(ticket::Column::CreatedAt.min(), "oldest")
-            // As literals: only so is the partial index used.
-            .filter(Expr::cust("state IN ('queued', 'leased')"))
-            .group_by(ticket::Column::Lane)
-            .group_by(ticket::Column::State)
-            .into_model()
-            .all(&self.connection)
-            .await
-            .map_err(|error| error::orm(READ, error))?;
-        rows.into_iter()
-            .map(|row| {
-                let lane = Lane::parse(&row.lane)
-                    .ok_or_else(|| error::corrupt(READ, format!("'{}' is no lane", row.lane)))?;
-                let state =
-                    if row.state == "leased" { TicketState::Leased } else { TicketState::Queued };
-                let oldest = row.oldest.map(|oldest| timestamp(READ, oldest)).transpose()?;
-                Ok(LaneCount { lane, state, count: unsigned(row.count), oldest })
-            })
-            .collect()
-    }
-
     pub(crate) async fn events(&self, query: EventQuery) -> Result<Vec<Event>, BackendError> {
         let of_merchant = query.merchant.map(|it| event_log::Column::Merchant.eq(it.to_string()));
         let of_stream = query.stream.map(|it| event_log::Column::Stream.eq(it));
@@ -233,31 +156,6 @@ fn within<E: EntityTrait>(select: Select<E>, scope: Scope) -> Select<E> {
         Scope::Facility(facility) => {
             select.filter(Expr::col(Column::Facility).eq(facility.to_string()))
         }
-    }
-}
-
-/// States are literals, because only so are the partial indexes used.
-fn condition(query: TicketQuery) -> Condition {
-    match query {
-        TicketQuery::Unsent { due_by } => Condition::all()
-            .add(Expr::cust("state = 'queued' AND sent_at IS NULL"))
-            .add(ticket::Column::DueAt.lte(due_by.timestamp_micros())),
-        TicketQuery::Overdue { lane, before } => {
-            let before = before.timestamp_micros();
-            let in_lane = || Condition::all().add(ticket::Column::Lane.eq(lane.as_str()));
-            Condition::any()
-                .add(
-                    in_lane()
-                        .add(Expr::cust("state = 'queued' AND sent_at IS NOT NULL"))
-                        .add(ticket::Column::SentAt.lt(before)),
-                )
-                .add(
-                    in_lane()
-                        .add(Expr::cust("state = 'leased'"))
-                        .add(ticket::Column::LeaseUntil.lt(before)),
-                )
-        }
-        TicketQuery::InState(state) => Condition::all().add(ticket::Column::State.eq(state.name())),
     }
 }
 
@@ -301,17 +199,17 @@ fn event(row: event_log::Model) -> Result<Event, BackendError> {
     })
 }
 
-fn id<T: Id>(operation: &'static str, text: &str) -> Result<T, BackendError> {
+pub(crate) fn id<T: Id>(operation: &'static str, text: &str) -> Result<T, BackendError> {
     T::parse(text).map_err(|error| {
         error::corrupt(operation, "an id that is stored cannot be read").because(error)
     })
 }
 
-fn timestamp(operation: &'static str, micros: i64) -> Result<Timestamp, BackendError> {
+pub(crate) fn timestamp(operation: &'static str, micros: i64) -> Result<Timestamp, BackendError> {
     DateTime::from_timestamp_micros(micros)
         .ok_or_else(|| error::corrupt(operation, format!("{micros} is no time")))
 }
 
-fn unsigned(number: i64) -> u64 {
+pub(crate) fn unsigned(number: i64) -> u64 {
     u64::try_from(number).unwrap_or_default()
 }

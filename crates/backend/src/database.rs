@@ -7,8 +7,8 @@ use printmill_domain::Timestamp;
 use printmill_domain::aggregate::{Aggregate, Kind, Versioned};
 use printmill_domain::event::Event;
 use printmill_domain::ids::{FacilityId, MerchantId, TicketId};
-use printmill_domain::lane::Lane;
-use printmill_domain::ticket::{Ticket, TicketState};
+use printmill_domain::lane::{Class, Lane};
+use printmill_domain::ticket::{Stage, Ticket, TicketState};
 use tokio::sync::watch;
 
 /// What a database says of itself.
@@ -60,8 +60,10 @@ pub struct EventQuery {
 /// Which tickets are wanted, the longest due first.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum TicketQuery {
-    /// Queued, due, and not handed to the queue: what the relay sends.
-    Unsent {
+    /// Those that wait for their turn: queued, due, and not handed to the queue.
+    Waiting,
+    /// Those that wait for their time, which has come by then.
+    Ripe {
         /// Due by then.
         due_by: Timestamp,
     },
@@ -72,21 +74,58 @@ pub enum TicketQuery {
         /// Handed over, or lease ended, before.
         before: Timestamp,
     },
-    /// In a state.
+    /// In a state. May look at every ticket: for tests and tools.
     InState(TicketState),
+    /// Those that were given up, by what operators ask for.
+    Dead(DeadQuery),
 }
 
-/// How many tickets a lane has.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct LaneCount {
+/// Which of the tickets that were given up are wanted; what is not set is any.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct DeadQuery {
+    /// Of this lane.
+    pub lane: Option<Lane>,
+    /// Of this kind.
+    pub kind: Option<String>,
+    /// Of this merchant.
+    pub merchant: Option<MerchantId>,
+    /// Only those behind this one in the list: its `due_at` and id.
+    pub after: Option<(Timestamp, TicketId)>,
+}
+
+/// Tickets that are alike in all that lanes care about.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Alike {
     /// The lane.
     pub lane: Lane,
-    /// The state.
-    pub state: TicketState,
-    /// How many.
+    /// How urgent.
+    pub class: Class,
+    /// Whose.
+    pub merchant: MerchantId,
+    /// What is to be done.
+    pub kind: String,
+}
+
+/// How many tickets of a sort are at a stage.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StageCount {
+    /// Which tickets.
+    pub of: Alike,
+    /// Where they are on their way. Those that are done are not counted.
+    pub stage: Stage,
+    /// How many; never 0.
     pub count: u64,
-    /// When the oldest of them was made.
-    pub oldest: Option<Timestamp>,
+}
+
+/// Since when the ticket of a lane and merchant that is ready the longest has been due.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OldestReady {
+    /// The lane.
+    pub lane: Lane,
+    /// Whose.
+    pub merchant: MerchantId,
+    /// Since when it has been due.
+    pub due_at: Timestamp,
 }
 
 /// A database.
@@ -111,6 +150,8 @@ pub struct LaneCount {
 ///   `seq` starts at 1, has no gaps, never changes, and keeps the order of each stream. A reader
 ///   that has seen `seq` n never later finds an event with a smaller one.
 /// - **Reads** see all commits that returned before they began, made through any handle.
+/// - **Counts.** `ticket_counts` and `oldest_ready` are exact for what is committed. A database
+///   that is made for many tickets keeps them in the commit, so that asking often costs little.
 /// - **Scope.** A read finds only rows within its scope. Records of other merchants do not exist
 ///   for it.
 /// - **Duplicates.** A commit that failed with a retryable `Backend` error may have been
@@ -158,8 +199,16 @@ pub trait Database: Send + Sync {
         limit: u32,
     ) -> Result<Vec<Ticket>, BackendError>;
 
-    /// How many tickets each lane has in each state that is not final.
-    async fn lane_counts(&self) -> Result<Vec<LaneCount>, BackendError>;
+    /// Of each sort, up to `each` of the tickets that wait for their turn, the longest due
+    /// first, in the order of `find_tickets`.
+    async fn next_tickets(&self, of: &[Alike], each: u32) -> Result<Vec<Ticket>, BackendError>;
+
+    /// How many open and dead tickets there are, by sort and stage.
+    async fn ticket_counts(&self) -> Result<Vec<StageCount>, BackendError>;
+
+    /// What has been ready the longest, by lane and merchant; ready is who waits for its turn or
+    /// was handed to the queue.
+    async fn oldest_ready(&self) -> Result<Vec<OldestReady>, BackendError>;
 
     /// Gives `seq` to up to `limit` committed events that have none; how many it were. Databases
     /// that number events in the commit return 0.

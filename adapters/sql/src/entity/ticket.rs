@@ -31,6 +31,10 @@ pub struct Model {
     pub version: i64,
     /// When it was made, in microseconds since 1970.
     pub created_at: i64,
+    /// The name of its class.
+    pub class: String,
+    /// The name of its stage.
+    pub stage: String,
     /// The whole ticket, as JSON.
     #[sea_orm(column_type = "Text")]
     pub document: String,

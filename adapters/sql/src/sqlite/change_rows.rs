@@ -8,7 +8,7 @@ use printmill_backend::change::{Expected, RecordWrite, TicketWrite};
 use printmill_backend::{BackendError, Change, Fault, RequestRecord, TicketGuard};
 use printmill_domain::aggregate::Kind;
 use printmill_domain::event::{EventDraft, stream_uuid};
-use printmill_domain::ticket::{Ticket, TicketState};
+use printmill_domain::ticket::{Stage, Ticket};
 use serde::Serialize;
 use std::borrow::Cow;
 
@@ -26,7 +26,7 @@ pub(crate) struct RecordRow {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Holding {
     pub(crate) version: u64,
-    pub(crate) leased: bool,
+    pub(crate) stage: Stage,
     pub(crate) attempt: u32,
     pub(crate) token: Option<u64>,
 }
@@ -44,7 +44,7 @@ impl TicketRow {
     pub(crate) fn after(&self) -> Holding {
         Holding {
             version: self.ticket.version,
-            leased: self.ticket.state == TicketState::Leased,
+            stage: self.ticket.stage(),
             attempt: self.ticket.attempt,
             token: self.ticket.token,
         }
@@ -160,6 +160,8 @@ fn render_ticket(ticket: &Ticket) -> Result<String, BackendError> {
         ticket.sent_at.map(|at| at.timestamp_micros()),
         signed(ticket.version)?,
         ticket.created_at.timestamp_micros(),
+        ticket.class.name(),
+        ticket.stage().name(),
         document,
     ))
 }

@@ -2,13 +2,14 @@
 //! one script that writes those let through.
 
 use super::change_rows::{ChangeRows, Holding};
-use super::decide::Stored;
+use super::decide::{Sort, Stored};
 use super::json_array::JsonArray;
 use crate::error;
 use chrono::DateTime;
 use printmill_backend::{BackendError, CommitError, RequestRecord};
 use printmill_domain::aggregate::Kind;
 use printmill_domain::ids::{Id, TicketId};
+use printmill_domain::ticket::Stage;
 use sea_orm::sqlx::sqlite::{SqliteConnection, SqliteRow};
 use sea_orm::sqlx::{self, Row};
 use std::sync::LazyLock;
@@ -23,6 +24,7 @@ const TICKETS: usize = Kind::ALL.len() + 1;
 const EVENTS: usize = TICKETS + 1;
 const REQUESTS: usize = EVENTS + 1;
 const HEAD: usize = REQUESTS + 1;
+const COUNTS: usize = HEAD + 1;
 
 /// Begins a transaction and looks up what is stored of all that a batch touches.
 ///
@@ -38,7 +40,7 @@ static LOOK_UP: LazyLock<String> = LazyLock::new(|| {
         ));
     }
     parts.push(format!(
-        "SELECT {TICKETS}, id, state, NULL, NULL, version, attempt, token FROM ticket \
+        "SELECT {TICKETS}, id, stage, NULL, NULL, version, attempt, token FROM ticket \
          WHERE id IN (SELECT value FROM json_each(${TICKETS}))"
     ));
     parts.push(format!(
@@ -77,9 +79,18 @@ static APPLY: LazyLock<String> = LazyLock::new(|| {
         "sent_at",
         "version",
         "created_at",
+        "class",
+        "stage",
         "document",
     ];
     script.push_str(&upsert("ticket", &columns, TICKETS));
+    script.push_str(&format!(
+        "INSERT INTO ticket_count (lane, class, merchant, kind, stage, count) \
+         SELECT {} FROM json_each(${COUNTS}) WHERE true \
+         ON CONFLICT DO UPDATE SET count = count + excluded.count; \
+         DELETE FROM ticket_count WHERE count = 0;",
+        values(6)
+    ));
     script.push_str(&format!(
         "INSERT INTO event_log (seq, merchant, stream, sequence, kind, subject, data, at, trace) \
          SELECT ${HEAD} + key + 1, {} FROM json_each(${EVENTS});",
@@ -152,7 +163,7 @@ async fn commit_in_transaction(
     if admitted.is_empty() {
         sqlx::query("ROLLBACK").execute(&mut *connection).await?;
     } else {
-        apply(connection, &admitted, stored.head).await?;
+        apply(connection, &admitted, &stored).await?;
     }
     Ok(answers)
 }
@@ -210,12 +221,15 @@ fn take(stored: &mut Stored, row: &SqliteRow) -> Result<(), Failure> {
         TICKETS => {
             let id = TicketId::parse(&key)
                 .map_err(|error| Failure::Backend(error::corrupt(OPERATION, error.to_string())))?;
-            let state: String = row.try_get_unchecked(2)?;
+            let stage: String = row.try_get_unchecked(2)?;
+            let stage = Stage::from_name(&stage).ok_or_else(|| {
+                Failure::Backend(error::corrupt(OPERATION, format!("'{stage}' is no stage")))
+            })?;
             let attempt: i64 = row.try_get_unchecked(6)?;
             let token: Option<i64> = row.try_get_unchecked(7)?;
             let holding = Holding {
                 version: unsigned,
-                leased: state == "leased",
+                stage,
                 attempt: u32::try_from(attempt).unwrap_or(u32::MAX),
                 token: token.map(i64::cast_unsigned),
             };
@@ -231,7 +245,7 @@ fn take(stored: &mut Stored, row: &SqliteRow) -> Result<(), Failure> {
 async fn apply(
     connection: &mut SqliteConnection,
     admitted: &[(&ChangeRows, Vec<u64>)],
-    head: i64,
+    stored: &Stored,
 ) -> Result<(), Failure> {
     let mut rows: Vec<JsonArray> = (0..REQUESTS).map(|_| JsonArray::new()).collect();
     for (change, versions) in admitted {
@@ -252,7 +266,12 @@ async fn apply(
     for array in rows {
         query = query.bind(array.finish());
     }
-    query.bind(head).execute(&mut *connection).await?;
+    let mut counts = JsonArray::new();
+    for ((of, stage), by) in stored.counts.iter().filter(|(_, by)| **by != 0) {
+        let Sort { lane, class, merchant, kind } = of;
+        counts.push_row(&(lane, class.name(), merchant, kind, stage.name(), by));
+    }
+    query.bind(stored.head).bind(counts.finish()).execute(&mut *connection).await?;
     Ok(())
 }
 

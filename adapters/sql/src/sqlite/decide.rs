@@ -5,7 +5,18 @@ use printmill_backend::change::Expected;
 use printmill_backend::{CommitError, RequestRecord, TicketGuard};
 use printmill_domain::aggregate::Kind;
 use printmill_domain::ids::TicketId;
+use printmill_domain::lane::Class;
+use printmill_domain::ticket::{Stage, Ticket};
 use std::collections::{HashMap, HashSet};
+
+/// What tickets that are counted together have in common. No ticket ever changes it.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(crate) struct Sort {
+    pub(crate) lane: String,
+    pub(crate) class: Class,
+    pub(crate) merchant: String,
+    pub(crate) kind: String,
+}
 
 /// What is stored of everything that a batch touches, moved on by each change let through.
 #[derive(Debug, Default)]
@@ -16,6 +27,8 @@ pub(crate) struct Stored {
     pub(crate) requests: HashMap<String, HashMap<String, RequestRecord>>,
     /// The last `seq` in the log.
     pub(crate) head: i64,
+    /// How the counters of tickets change.
+    pub(crate) counts: HashMap<(Sort, Stage), i64>,
 }
 
 impl Stored {
@@ -38,6 +51,19 @@ impl Stored {
         }
         self.advance(change, &versions);
         Ok(versions)
+    }
+
+    /// Done tickets are not counted.
+    fn count(&mut self, ticket: &Ticket, stage: Stage, by: i64) {
+        if stage != Stage::Done {
+            let sort = Sort {
+                lane: ticket.lane.to_string(),
+                class: ticket.class,
+                merchant: ticket.merchant.to_string(),
+                kind: ticket.kind.clone(),
+            };
+            *self.counts.entry((sort, stage)).or_default() += by;
+        }
     }
 
     fn answered(&self, change: &ChangeRows) -> Option<&RequestRecord> {
@@ -82,8 +108,9 @@ impl Stored {
             }
             // The holder may have read it before its own last heartbeat.
             (TicketGuard::Held { attempt, token }, Some(stored)) => {
-                let held =
-                    stored.leased && stored.attempt == attempt && stored.token == Some(token);
+                let held = stored.stage == Stage::Leased
+                    && stored.attempt == attempt
+                    && stored.token == Some(token);
                 held.then_some(stored.version + 1)
             }
             _ => None,
@@ -106,7 +133,11 @@ impl Stored {
         }
         for (ticket, version) in change.tickets.iter().zip(versions) {
             let after = Holding { version: *version, ..ticket.after() };
-            self.tickets.insert(ticket.ticket.id, after);
+            let before = self.tickets.insert(ticket.ticket.id, after);
+            if let Some(before) = before {
+                self.count(&ticket.ticket, before.stage, -1);
+            }
+            self.count(&ticket.ticket, after.stage, 1);
         }
         for event in &change.events {
             self.events.entry(event.stream.clone()).or_default().insert(event.sequence);

@@ -1,9 +1,6 @@
 //! Partial indexes, which SeaORM cannot express.
 
-/// Indexes of the table of tickets.
-///
-/// Most tickets are done; what looks for open ones must never pass by them. The state is repeated
-/// in the index of unsent tickets so that SQLite prefers it to the index by state.
+/// The first indexes of the table of tickets. `LANES` replaces them.
 pub(crate) const TICKET_INDEXES: [&str; 5] = [
     "CREATE INDEX ticket_unsent ON ticket (state, due_at, id) \
      WHERE state = 'queued' AND sent_at IS NULL",
@@ -13,6 +10,41 @@ pub(crate) const TICKET_INDEXES: [&str; 5] = [
     "CREATE INDEX ticket_open ON ticket (lane, state, created_at) \
      WHERE state IN ('queued', 'leased')",
     "CREATE INDEX ticket_by_state ON ticket (state, due_at, id)",
+];
+
+/// What lanes need: the stage and class of tickets, indexes by them, and counters.
+///
+/// Most tickets are done; what looks for open ones must never pass by them.
+pub(crate) const LANES: &[&str] = &[
+    "DROP INDEX ticket_unsent",
+    "DROP INDEX ticket_sent",
+    "DROP INDEX ticket_leased",
+    "DROP INDEX ticket_open",
+    "DROP INDEX ticket_by_state",
+    "ALTER TABLE ticket ADD COLUMN class TEXT NOT NULL DEFAULT 'standard'",
+    "ALTER TABLE ticket ADD COLUMN stage TEXT NOT NULL DEFAULT 'waiting'",
+    "UPDATE ticket SET stage = CASE WHEN state <> 'queued' THEN state \
+     WHEN sent_at IS NOT NULL THEN 'sent' ELSE 'waiting' END",
+    "CREATE INDEX ticket_waiting ON ticket (due_at, id) WHERE stage = 'waiting'",
+    "CREATE INDEX ticket_turns ON ticket (lane, class, merchant, kind, due_at, id) \
+     WHERE stage = 'waiting'",
+    "CREATE INDEX ticket_delayed ON ticket (due_at, id) WHERE stage = 'delayed'",
+    "CREATE INDEX ticket_sent ON ticket (lane, sent_at) WHERE stage = 'sent'",
+    "CREATE INDEX ticket_leased ON ticket (lane, lease_until) WHERE stage = 'leased'",
+    "CREATE INDEX ticket_dead ON ticket (due_at, id) WHERE stage = 'dead'",
+    "CREATE TABLE ticket_count (
+        lane TEXT NOT NULL,
+        class TEXT NOT NULL,
+        merchant TEXT NOT NULL,
+        kind TEXT NOT NULL,
+        stage TEXT NOT NULL,
+        count INTEGER NOT NULL,
+        PRIMARY KEY (lane, class, merchant, kind, stage)
+    ) WITHOUT ROWID",
+    "CREATE INDEX ticket_count_none ON ticket_count (count) WHERE count = 0",
+    "INSERT INTO ticket_count (lane, class, merchant, kind, stage, count) \
+     SELECT lane, class, merchant, kind, stage, count(*) FROM ticket \
+     WHERE stage <> 'done' GROUP BY lane, class, merchant, kind, stage",
 ];
 
 /// The number of the queue's schema, kept in the file. A file with another is replaced: its

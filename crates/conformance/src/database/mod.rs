@@ -9,6 +9,7 @@ mod reads;
 mod requests;
 mod scope;
 mod tickets;
+mod turns;
 mod versions;
 
 use crate::subject::Subject;
@@ -51,6 +52,7 @@ where
     reads::cases(&mut suite, claims);
     scope::cases(&mut suite);
     tickets::cases(&mut suite);
+    turns::cases(&mut suite);
     suite.finish()
 }
 

@@ -5,7 +5,8 @@ use crate::samples::{at, id, lane, merchant, queued, read_ticket, ticket, ticket
 use crate::suite::{Suite, cases};
 use anyhow::{Context, ensure};
 use chrono::TimeDelta;
-use printmill_backend::database::{Database, LaneCount, TicketQuery};
+use printmill_backend::Change;
+use printmill_backend::database::{Database, TicketQuery};
 use printmill_domain::Timestamp;
 use printmill_domain::ids::TicketId;
 use printmill_domain::problem::{Code, Problem};
@@ -18,11 +19,11 @@ pub(super) fn cases(suite: &mut Suite<dyn Database>) {
         [
             a_ticket_comes_back_as_it_was_in_each_state,
             missing_ones_are_left_out,
-            unsent_are_queued_due_and_not_handed_over,
+            waiting_are_queued_due_and_not_handed_over,
+            ripe_are_those_whose_time_has_come,
             overdue_were_handed_over_or_leased_before,
             tickets_in_a_state,
             the_longest_due_come_first_within_the_limit,
-            lanes_are_counted_by_state,
         ]
     );
 }
@@ -91,14 +92,42 @@ async fn missing_ones_are_left_out(subject: Store) -> anyhow::Result<()> {
     Ok(())
 }
 
-async fn unsent_are_queued_due_and_not_handed_over(subject: Store) -> anyhow::Result<()> {
+async fn waiting_are_queued_due_and_not_handed_over(subject: Store) -> anyhow::Result<()> {
     let database = subject.handle()?;
     let elsewhere = Ticket { lane: lane("elsewhere"), ..due(3) };
-    let stored =
-        [due(5), due(6), due(1).sent(at(2)), leased(1)?, done(1)?, dead(1)?, elsewhere, due(4)];
-    let [now, _later, .., elsewhere, before] = store(&database, stored).await?;
-    let found = find(&database, TicketQuery::Unsent { due_by: at(5) }, 100).await?;
-    ensure!(found == [elsewhere, before, now], "{found:?}");
+    let stored = [
+        due(5),
+        due(0).due(at(6)),
+        due(1).sent(at(2)),
+        leased(1)?,
+        done(1)?,
+        dead(1)?,
+        elsewhere,
+        due(4),
+    ];
+    let [last, .., elsewhere, before] = store(&database, stored).await?;
+    let found = find(&database, TicketQuery::Waiting, 100).await?;
+    ensure!(found == [elsewhere, before, last], "{found:?}");
+    Ok(())
+}
+
+async fn ripe_are_those_whose_time_has_come(subject: Store) -> anyhow::Result<()> {
+    let database = subject.handle()?;
+    let stored = [due(0).due(at(6)), due(0).due(at(5)), due(0).due(at(7)), due(1), leased(1)?];
+    let [second, first, third, ..] = store(&database, stored).await?;
+    let ripe = |due_by| TicketQuery::Ripe { due_by };
+    let found = find(&database, ripe(at(6)), 100).await?;
+    ensure!(found == [first, second], "{found:?}");
+    let found = find(&database, ripe(at(4)), 100).await?;
+    ensure!(found.is_empty(), "{found:?}");
+    let waiting = read_ticket(&*database, first).await?.context("it is there")?;
+    let ripened = waiting.ripen(at(6)).context("its time has come")?;
+    let change = Change::new(waiting.merchant, at(6)).ticket(ripened, waiting.version);
+    database.commit(change).await?;
+    let found = find(&database, ripe(at(7)), 100).await?;
+    ensure!(found == [second, third], "{found:?}");
+    let found = find(&database, TicketQuery::Waiting, 1).await?;
+    ensure!(found != [first], "the longest due comes first");
     Ok(())
 }
 
@@ -137,33 +166,9 @@ async fn tickets_in_a_state(subject: Store) -> anyhow::Result<()> {
 async fn the_longest_due_come_first_within_the_limit(subject: Store) -> anyhow::Result<()> {
     let database = subject.handle()?;
     let [fourth, first, third, second] = store(&database, [due(4), due(1), due(3), due(2)]).await?;
-    let unsent = || TicketQuery::Unsent { due_by: at(10) };
-    let found = find(&database, unsent(), 100).await?;
+    let found = find(&database, TicketQuery::Waiting, 100).await?;
     ensure!(found == [first, second, third, fourth], "{found:?}");
-    let found = find(&database, unsent(), 2).await?;
+    let found = find(&database, TicketQuery::Waiting, 2).await?;
     ensure!(found == [first, second], "{found:?}");
-    Ok(())
-}
-
-async fn lanes_are_counted_by_state(subject: Store) -> anyhow::Result<()> {
-    let database = subject.handle()?;
-    ensure!(database.lane_counts().await?.is_empty(), "there are no tickets yet");
-    let elsewhere = Ticket { lane: lane("elsewhere"), created_at: at(-8), ..due(1) };
-    let older = Ticket { created_at: at(-9), ..due(7) };
-    store(&database, [due(1), older, elsewhere, leased(1)?, done(1)?, dead(1)?]).await?;
-    let mut counts = database.lane_counts().await?;
-    counts.sort_by_key(|count| (count.lane.clone(), count.state.name()));
-    let count = |name, state, count, oldest| LaneCount {
-        lane: lane(name),
-        state,
-        count,
-        oldest: Some(at(oldest)),
-    };
-    let expected = [
-        count("elsewhere", TicketState::Queued, 1, -8),
-        count("express", TicketState::Leased, 1, 0),
-        count("express", TicketState::Queued, 2, -9),
-    ];
-    ensure!(counts == expected, "{counts:?}");
     Ok(())
 }
