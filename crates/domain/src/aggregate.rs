@@ -26,11 +26,13 @@ pub enum Kind {
     PrintJob,
     /// A print facility.
     Facility,
+    /// Which process does what one alone should do.
+    Leadership,
 }
 
 impl Kind {
     /// All kinds.
-    pub const ALL: [Kind; 8] = [
+    pub const ALL: [Kind; 9] = [
         Kind::Merchant,
         Kind::ApiKey,
         Kind::Asset,
@@ -39,6 +41,7 @@ impl Kind {
         Kind::Order,
         Kind::PrintJob,
         Kind::Facility,
+        Kind::Leadership,
     ];
 
     /// The name, in the form used for tables and in messages.
@@ -52,6 +55,7 @@ impl Kind {
             Kind::Order => "order",
             Kind::PrintJob => "print_job",
             Kind::Facility => "facility",
+            Kind::Leadership => "leadership",
         }
     }
 }

@@ -16,6 +16,8 @@ pub mod fairness;
 pub mod ids;
 pub mod item;
 pub mod lane;
+pub mod leadership;
+pub mod limit;
 pub mod merchant;
 pub mod money;
 pub mod order;

@@ -1,7 +1,7 @@
 //! What the engine counts, for Prometheus.
 
 use prometheus::{
-    HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, Opts, Registry,
+    HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
 };
 
 /// Counters of the engine. Cloning shares them.
@@ -19,6 +19,8 @@ pub struct Metrics {
     pub relayed: IntCounter,
     /// Tickets that the reconciler handed to the queue again.
     pub resent: IntCounter,
+    /// Open and dead tickets, by lane and stage, as a dispatcher last counted them.
+    pub tickets: IntGaugeVec,
     /// Tickets in work now.
     pub in_work: IntGauge,
 }
@@ -54,6 +56,10 @@ impl Metrics {
                 "printmill_tickets_relayed_total",
                 "Tickets handed to the queue.",
             )?,
+            tickets: IntGaugeVec::new(
+                Opts::new("printmill_tickets", "Open and dead tickets, by lane and stage."),
+                &["lane", "stage"],
+            )?,
             resent: IntCounter::new(
                 "printmill_tickets_resent_total",
                 "Tickets handed to the queue again, since it seemed to have lost them.",
@@ -66,6 +72,7 @@ impl Metrics {
         registry.register(Box::new(metrics.work_seconds.clone()))?;
         registry.register(Box::new(metrics.relayed.clone()))?;
         registry.register(Box::new(metrics.resent.clone()))?;
+        registry.register(Box::new(metrics.tickets.clone()))?;
         registry.register(Box::new(metrics.in_work.clone()))?;
         Ok(metrics)
     }

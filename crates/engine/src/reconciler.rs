@@ -6,6 +6,7 @@ use chrono::TimeDelta;
 use printmill_backend::database::TicketQuery;
 use printmill_backend::{BackendError, Clock, Database, Queue};
 use printmill_domain::lane::Lane;
+use printmill_domain::ticket::Stage;
 use std::collections::BTreeMap;
 use std::future::Future;
 use std::sync::Arc;
@@ -18,8 +19,6 @@ const PATIENCE: TimeDelta = TimeDelta::seconds(15);
 /// A ticket that waits so long is sent again even if the queue seems to hold enough, since
 /// duplicates in the queue can hide a loss.
 const PATIENCE_MAX: TimeDelta = TimeDelta::minutes(10);
-/// No pause between two attempts is longer.
-const HORIZON: TimeDelta = TimeDelta::days(1);
 /// How many tickets of a lane are sent again in a round.
 const BATCH: u32 = 1_000;
 
@@ -64,14 +63,16 @@ impl Reconciler {
 
     /// Sends lost tickets of all lanes again; how many it were.
     pub async fn round(&mut self) -> Result<usize, BackendError> {
+        // Those that wait for their time or turn are not in the queue, and rightly so.
         let mut open: BTreeMap<Lane, u64> = BTreeMap::new();
-        for lane in self.database.lane_counts().await? {
-            *open.entry(lane.lane).or_default() += lane.count;
-        }
-        // Those that wait for their next attempt are not in the queue, and rightly so.
-        let waiting = TicketQuery::Unsent { due_by: self.clock.now() + HORIZON };
-        for ticket in self.database.find_tickets(waiting, BATCH).await? {
-            open.entry(ticket.lane).and_modify(|count| *count = count.saturating_sub(1));
+        self.metrics.tickets.reset();
+        for count in self.database.ticket_counts().await? {
+            let labels = [count.of.lane.as_str(), count.stage.name()];
+            let counted = i64::try_from(count.count).unwrap_or(i64::MAX);
+            self.metrics.tickets.with_label_values(&labels).add(counted);
+            if matches!(count.stage, Stage::Sent | Stage::Leased) {
+                *open.entry(count.of.lane).or_default() += count.count;
+            }
         }
         let mut resent = 0;
         for (lane, count) in open {

@@ -3,6 +3,7 @@
 pub(crate) mod assets;
 pub(crate) mod catalogue;
 pub(crate) mod facilities;
+pub(crate) mod operations;
 pub(crate) mod orders;
 pub(crate) mod prints;
 pub(crate) mod quotes;

@@ -293,7 +293,7 @@ fn services(
     let lease = Duration::from_secs(10);
     let leases = Leases::new(database.clone(), queue, clock.clone(), lease);
     Services {
-        operations: Operations::new(database.clone()),
+        operations: Operations::new(database.clone(), clock.clone()),
         database,
         blobs: memory_blobs(),
         clock,

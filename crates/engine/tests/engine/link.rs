@@ -4,7 +4,7 @@ use async_trait::async_trait;
 use printmill_adapter_memory::MemoryDatabase;
 use printmill_backend::change::{Change, CommitError, Record, RequestRecord};
 use printmill_backend::database::{
-    Database, DatabaseCaps, EventQuery, LaneCount, Page, Scope, TicketQuery,
+    Alike, Database, DatabaseCaps, EventQuery, OldestReady, Page, Scope, StageCount, TicketQuery,
 };
 use printmill_backend::error::{BackendError, Fault};
 use printmill_domain::aggregate::Kind;
@@ -105,8 +105,14 @@ impl Database for Link {
     async fn find_tickets(&self, q: TicketQuery, limit: u32) -> Result<Vec<Ticket>, BackendError> {
         self.database.find_tickets(q, limit).await
     }
-    async fn lane_counts(&self) -> Result<Vec<LaneCount>, BackendError> {
-        self.database.lane_counts().await
+    async fn next_tickets(&self, of: &[Alike], each: u32) -> Result<Vec<Ticket>, BackendError> {
+        self.database.next_tickets(of, each).await
+    }
+    async fn ticket_counts(&self) -> Result<Vec<StageCount>, BackendError> {
+        self.database.ticket_counts().await
+    }
+    async fn oldest_ready(&self) -> Result<Vec<OldestReady>, BackendError> {
+        self.database.oldest_ready().await
     }
     async fn sequence(&self, limit: u32) -> Result<u32, BackendError> {
         self.pass()?;

@@ -11,4 +11,5 @@ mod relaying;
 mod retrying;
 mod sequencing;
 mod site;
+mod turns;
 mod unknown;

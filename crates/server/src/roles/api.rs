@@ -36,7 +36,7 @@ pub(crate) async fn run(
         orders: printmill_orders::Orders::new(commands.clone()),
         fulfilment: printmill_fulfilment::Fulfilment::new(commands, leases.clone()),
         leases,
-        operations: Operations::new(database.clone()),
+        operations: Operations::new(database.clone(), clock.clone()),
         database,
     };
     let mut options = ApiOptions::new(public_url.clone(), bootstrap::signing_key(settings)?);
