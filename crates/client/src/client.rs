@@ -174,6 +174,10 @@ impl Client {
         fail_work: work(v1::FailWorkRequest) -> v1::FailWorkResponse;
         /// How much work waits and runs in each lane. Needs an operator's key.
         list_lanes: operations(v1::ListLanesRequest) -> v1::ListLanesResponse;
+        /// A page of tickets that were given up. Needs an operator's key.
+        list_dead_tickets: operations(v1::ListDeadTicketsRequest) -> v1::ListDeadTicketsResponse;
+        /// Has tickets that were given up tried again. Needs an operator's key.
+        replay_tickets: operations(v1::ReplayTicketsRequest) -> v1::ReplayTicketsResponse;
         /// One of the facility's print jobs.
         get_print_job: facilities(v1::GetPrintJobRequest) -> v1::PrintJob;
         /// A page of the facility's print jobs, newest first.

@@ -67,7 +67,9 @@ fn case(method: &str, made: &Made, lease_token: &str, lane: &str) -> Option<Stra
             let message = json!({ "leaseToken": lease_token, "message": "paper jam" });
             Some(Gets(Code::LeaseLost, message))
         }
-        "OperationsService/ListLanes" => Some(Gets(Code::PermissionDenied, json!({}))),
+        "OperationsService/ListLanes"
+        | "OperationsService/ListDeadTickets"
+        | "OperationsService/ReplayTickets" => Some(Gets(Code::PermissionDenied, json!({}))),
         _ => None,
     }
 }

@@ -1,6 +1,7 @@
 //! Promises to users, end to end: real processes, the public API, kills and hostile input.
 
 mod hostile;
+mod memory;
 mod node_killed;
 mod queue_lost;
 mod shipped;

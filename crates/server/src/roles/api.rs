@@ -29,6 +29,7 @@ pub(crate) async fn run(
     let commands = Commands::new(database.clone(), clock.clone());
     let leases = Leases::new(database.clone(), queue, clock.clone(), LEASE);
     let services = Services {
+        operations: Operations::new(database.clone(), clock.clone()),
         blobs,
         clock,
         assets: printmill_assets::Assets::new(commands.clone()),
@@ -36,7 +37,6 @@ pub(crate) async fn run(
         orders: printmill_orders::Orders::new(commands.clone()),
         fulfilment: printmill_fulfilment::Fulfilment::new(commands, leases.clone()),
         leases,
-        operations: Operations::new(database.clone(), clock.clone()),
         database,
     };
     let mut options = ApiOptions::new(public_url.clone(), bootstrap::signing_key(settings)?);
