@@ -8,6 +8,7 @@ mod intake;
 mod latency;
 mod machine;
 mod raw_sqlite;
+mod scaling;
 mod table;
 
 use clap::{Parser, Subcommand};
@@ -31,6 +32,8 @@ enum What {
     Latency(latency::Options),
     /// Start-up time, and memory and processor time of an idle node.
     Footprint(footprint::Options),
+    /// How many workers: Printmill's policy against KEDA's and AWS's, simulated.
+    Scaling(scaling::Options),
     /// Everything, with its defaults.
     All,
 }
@@ -38,8 +41,12 @@ enum What {
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
     let cli = Cli::parse();
+    if let What::Scaling(options) = &cli.what {
+        return scaling::run(options);
+    }
     machine::print()?;
     match cli.what {
+        What::Scaling(options) => scaling::run(&options),
         What::Intake(options) => intake::run(&options).await,
         What::Latency(options) => latency::run(&options).await,
         What::Footprint(options) => footprint::run(&options).await,
