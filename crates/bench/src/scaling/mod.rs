@@ -1,7 +1,7 @@
 //! How many workers: Printmill's policy against KEDA's and AWS's, on the same arrivals, with the
 //! same boot times and the same losses.
 //!
-//! Everything is simulated, and the same seed gives the same figures on every machine.
+//! Everything is simulated, and the same seed gives the same figures again.
 
 mod picture;
 mod policies;

@@ -118,10 +118,10 @@ proptest! {
             memory = policy.decide(memory_then, &seen).1;
         }
         let mut workers = Workers { idle, ..Workers::default() };
-        // A day, at a look every minute: the load that a warm floor is made for is forgotten.
-        for minute in 0..24 * 60 {
+        // A day, at a look every ten minutes.
+        for look in 0..24 * 6 {
             let seen = Observation {
-                now: at(2_000_000 + 60 * minute),
+                now: at(2_000_000 + 600 * look),
                 ready: 0,
                 in_flight: 0,
                 oldest_age: Duration::ZERO,
@@ -134,7 +134,7 @@ proptest! {
             workers.idle = workers.idle + decision.start - decision.stop_idle;
         }
         let warm = u32::from(policy.boot > policy.target_wait);
-        // What one remembers of an absurd load may outlast the day.
+        // A warm floor for an absurd load may outlast the day.
         if warm == 0 {
             prop_assert_eq!(workers.idle, policy.workers_min);
         } else {
