@@ -11,6 +11,7 @@ mod latency;
 mod machine;
 mod raw_jobs;
 mod raw_sqlite;
+mod scaling;
 mod table;
 
 use clap::{Parser, Subcommand};
@@ -38,6 +39,8 @@ enum What {
     Jobs(jobs::Options),
     /// What statistics cost with a million tickets parked.
     Counts(counts::Options),
+    /// How many workers: Printmill's policy against KEDA's and AWS's, simulated.
+    Scaling(scaling::Options),
     /// Everything, with its defaults.
     All,
 }
@@ -45,8 +48,12 @@ enum What {
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
     let cli = Cli::parse();
+    if let What::Scaling(options) = &cli.what {
+        return scaling::run(options);
+    }
     machine::print()?;
     match cli.what {
+        What::Scaling(options) => scaling::run(&options),
         What::Intake(options) => intake::run(&options).await,
         What::Latency(options) => latency::run(&options).await,
         What::Footprint(options) => footprint::run(&options).await,

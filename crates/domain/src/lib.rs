@@ -29,6 +29,7 @@ pub mod print_job;
 pub mod problem;
 pub mod quote;
 pub mod routing;
+pub mod scaling;
 pub mod shipment;
 pub mod ticket;
 
