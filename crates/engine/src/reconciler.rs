@@ -48,6 +48,7 @@ impl Reconciler {
         tokio::pin!(shutdown);
         loop {
             tokio::select! {
+                biased;
                 () = &mut shutdown => return,
                 () = tokio::time::sleep(ROUND) => {}
             }

@@ -61,7 +61,7 @@ pub struct Relay {
     known_lanes: HashSet<Lane>,
     /// What the queue took and is not marked yet, and since when. The version counts, since a
     /// ticket that comes back from a failed attempt must be sent again.
-    unmarked: HashMap<TicketId, (Ticket, Instant)>,
+    unmarked: BTreeMap<TicketId, (Ticket, Instant)>,
     /// Set while it runs beside others.
     candidate: Option<Candidate>,
     /// Where the next look into many sorts begins.
@@ -102,7 +102,7 @@ impl Relay {
             limits: Limits::default(),
             lanes: HashMap::new(),
             known_lanes: HashSet::new(),
-            unmarked: HashMap::new(),
+            unmarked: BTreeMap::new(),
             candidate: None,
             next_sort: 0,
         }
@@ -140,6 +140,7 @@ impl Relay {
                 }
             };
             tokio::select! {
+                biased;
                 () = &mut shutdown => break,
                 _ = commits.changed(), if woken => idle = POLL,
                 () = tokio::time::sleep(pause) => idle = (idle * 2).min(POLL_MAX),

@@ -39,6 +39,7 @@ impl Sequencer {
                 }
             }
             tokio::select! {
+                biased;
                 () = &mut shutdown => return,
                 _ = commits.changed() => {}
                 () = tokio::time::sleep(POLL) => {}

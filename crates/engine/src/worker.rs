@@ -99,8 +99,9 @@ impl Worker {
         let mut running = JoinSet::new();
         loop {
             let first = tokio::select! {
-                slot = slots.clone().acquire_owned() => slot,
+                biased;
                 () = leaving.cancelled() => break,
+                slot = slots.clone().acquire_owned() => slot,
             };
             let Ok(first) = first else { break };
             let mut taken = vec![first];
@@ -110,6 +111,7 @@ impl Worker {
             }
             let count = u16::try_from(taken.len()).unwrap_or(1);
             let delivered = tokio::select! {
+                biased;
                 delivered = self.leases.deliveries(&served.lane, count, LEASE_WAIT) => delivered,
                 () = leaving.cancelled() => break,
             };
@@ -123,6 +125,7 @@ impl Worker {
                 Err(error) => {
                     tracing::warn!(lane = %served.lane, error = %error.chain(), "could not lease");
                     tokio::select! {
+                        biased;
                         () = tokio::time::sleep(PAUSE_AFTER_ERROR) => {}
                         () = leaving.cancelled() => break,
                     }
@@ -147,6 +150,7 @@ impl Worker {
                 // The slots are kept meanwhile, so that a database that is away is left alone.
                 tracing::warn!(error = %error.chain(), "could not claim");
                 tokio::select! {
+                    biased;
                     () = tokio::time::sleep(PAUSE_AFTER_ERROR) => {}
                     () = cancel_work.cancelled() => {}
                 }
@@ -194,6 +198,7 @@ impl Worker {
             // Another node may know it, as while a new version is rolled out. Handed back at
             // once it would only be tossed about.
             tokio::select! {
+                biased;
                 () = tokio::time::sleep(self.leases.ttl() / 3) => {}
                 () = cancelled.cancelled() => {}
             }
@@ -214,6 +219,7 @@ impl Worker {
             AbortOnDropHandle::new(tokio::spawn(perform.in_current_span()))
         };
         let performed = tokio::select! {
+            biased;
             performed = task => Some(performed.unwrap_or_else(|_| Err(broken_off().into()))),
             _ = &mut heart => {
                 cancelled.cancel();
@@ -249,6 +255,7 @@ impl Worker {
         let Leased { mut ticket, fence, receipt } = leased;
         loop {
             tokio::select! {
+                biased;
                 () = finished.cancelled() => return Some(ticket),
                 () = tokio::time::sleep(HEARTBEAT.min(self.leases.ttl() / 3)) => {}
             }
