@@ -188,6 +188,14 @@ impl World {
 
     /// Everything that a merchant can make; the print job is the facility's.
     pub(crate) async fn made(&self, merchant: usize, facility: usize) -> Made {
+        let made = self.made_unsent(merchant, facility).await;
+        let ticket = PrintJob::ticket_id(made.job.parse().unwrap());
+        self.send(&Lane::facility(&self.facilities[facility].0), ticket).await;
+        made
+    }
+
+    /// The same, with a job that nobody can lease yet.
+    pub(crate) async fn made_unsent(&self, merchant: usize, facility: usize) -> Made {
         let key = self.key_of(merchant);
         let asset = self.asset(merchant).await;
         let print = self.print(merchant, &asset).await;
@@ -204,7 +212,7 @@ impl World {
         Made { asset, print, quote: text(&quote["id"]), order: order_id, item, job }
     }
 
-    /// Moves an order on as workers would, until its print job waits in the facility's lane.
+    /// Moves an order on as workers would, until its print job waits for the facility.
     async fn routed(&self, merchant: usize, facility: usize, order: &str) -> String {
         let (merchant, now) = (self.merchants[merchant].0, self.clock.now());
         let facility = self.facilities[facility].0;
@@ -246,7 +254,6 @@ impl World {
             job.decide(PrintJobCommand::Attach(file), now)
         })
         .await;
-        self.send(&Lane::facility(&facility), PrintJob::ticket_id(id)).await;
         id.to_string()
     }
 

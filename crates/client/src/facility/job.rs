@@ -53,10 +53,7 @@ pub(super) async fn carry_out(shared: Arc<Shared>, work: Work) {
     let task = Task { shared: shared.clone(), client, job_id: job_id.clone() };
     let outcome = match work {
         Work::Leased(lease) => task.take_on(lease).await,
-        Work::Accepted(job) => {
-            task.note(FacilityNote::Resumed(job.clone()));
-            task.make(*job).await
-        }
+        Work::Accepted(_) => task.go_on().await,
     };
     if let Err(Stop::Failed(error)) = outcome {
         task.note(FacilityNote::GivenUp { job: job_id.clone(), error });
@@ -64,7 +61,10 @@ pub(super) async fn carry_out(shared: Arc<Shared>, work: Work) {
     at_work(&shared).remove(&job_id);
 }
 
-fn at_work(shared: &Shared) -> std::sync::MutexGuard<'_, std::collections::HashSet<String>> {
+/// The jobs that tasks of this client work on.
+pub(super) fn at_work(
+    shared: &Shared,
+) -> std::sync::MutexGuard<'_, std::collections::HashSet<String>> {
     shared.at_work.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
 }
 
@@ -102,8 +102,19 @@ impl Task {
             error = self.keep_alive(&lease, &progress) => Err(Stop::Failed(error)),
             () = self.shared.shutdown.cancelled() => Err(Stop::Shutdown),
         };
+        let accepted = match accepted {
+            // An answer that was lost, or is slower than the next heartbeat: accepting ended the
+            // lease.
+            Err(Stop::Failed(error)) if error.is(Code::LeaseLost) => {
+                self.accepted_after_all(error).await.map_err(Stop::Failed)
+            }
+            accepted => accepted,
+        };
         let stop = match accepted {
-            Ok(job) => return self.make(job).await,
+            Ok(job) => {
+                self.note(FacilityNote::Accepted(Box::new(job.clone())));
+                return self.make(job).await;
+            }
             Err(stop) => stop,
         };
         let lease_token = lease.lease_token;
@@ -140,13 +151,7 @@ impl Task {
             print_job_id: self.job_id.clone(),
             lease_token: lease.lease_token.clone(),
         };
-        let accepted = match self.client.accept_print_job(request).await {
-            // An answer that was lost on its way: the first try was heard.
-            Err(error) if error.is(Code::LeaseLost) => self.accepted_after_all(error).await?,
-            accepted => accepted?,
-        };
-        self.note(FacilityNote::Accepted(Box::new(accepted.clone())));
-        Ok(accepted)
+        Ok(self.client.accept_print_job(request).await?)
     }
 
     /// The job, if it is accepted although the lease is gone: then this facility has it.
@@ -196,6 +201,17 @@ impl Task {
         }
     }
 
+    /// Takes up a job that was accepted earlier, from where it is now: it may have been shipped
+    /// since it was listed.
+    async fn go_on(&self) -> Result<(), Stop> {
+        let request = GetPrintJobRequest { print_job_id: self.job_id.clone() };
+        let job = self.client.get_print_job(request).await?;
+        if job.state() < PrintJobState::Shipped {
+            self.note(FacilityNote::Resumed(Box::new(job.clone())));
+        }
+        self.make(job).await
+    }
+
     /// From the acceptance to the parcel.
     async fn make(&self, mut job: PrintJob) -> Result<(), Stop> {
         if job.state() < PrintJobState::Printing {
@@ -217,7 +233,7 @@ impl Task {
             () = self.shared.shutdown.cancelled() => return Err(Stop::Shutdown),
         };
         let tracking = made.map_err(|error| {
-            let advice = "mend the press and start the client again; the job is kept";
+            let advice = "mend the press; the job is kept, and tried again every minute";
             ClientError::new(Code::Internal, error.to_string(), advice)
         })?;
         let job = self.until_heard(PrintJobState::Shipped, Some(tracking.clone())).await?;

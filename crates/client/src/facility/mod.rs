@@ -25,10 +25,11 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::sync::Semaphore;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-/// How long one question for work waits for an answer.
+/// How long one question for work waits for an answer at most.
 const LEASE_WAIT: Duration = Duration::from_secs(10);
 
 /// How a facility works.
@@ -42,12 +43,22 @@ pub struct FacilityOptions {
     pub jobs_max: usize,
     /// How often a lease is kept alive. It must be well below its length, 10 s.
     pub heartbeat: Duration,
+    /// How often to ask for jobs that are accepted and that nobody here works on: from before a
+    /// restart, or because the answer to the acceptance was lost.
+    pub resume: Duration,
 }
 
 impl FacilityOptions {
-    /// A facility with a spool folder, four jobs at a time and a heartbeat of 3 s.
+    /// A facility with a spool folder, four jobs at a time, a heartbeat of 3 s, and a look for
+    /// forgotten jobs every minute.
     pub fn new(spool: PathBuf, holder: impl Into<String>) -> Self {
-        Self { spool, holder: holder.into(), jobs_max: 4, heartbeat: Duration::from_secs(3) }
+        Self {
+            spool,
+            holder: holder.into(),
+            jobs_max: 4,
+            heartbeat: Duration::from_secs(3),
+            resume: Duration::from_secs(60),
+        }
     }
 }
 
@@ -67,7 +78,7 @@ pub enum FacilityNote {
     },
     /// A job is ours, its file is here and right.
     Accepted(Box<PrintJob>),
-    /// A job that was accepted before the client stopped goes on.
+    /// A job that was accepted earlier, and that nobody works on, goes on.
     Resumed(Box<PrintJob>),
     /// A job is on the press.
     Printing(Box<PrintJob>),
@@ -148,11 +159,17 @@ impl FacilityClient {
 
     async fn work(&self) -> Result<(), ClientError> {
         let retry = Retry { ceiling: Duration::from_secs(5), ..Retry::default() };
-        let (mut failures, mut resumed) = (0, false);
+        let (mut failures, mut resume_at) = (0, Instant::now());
         loop {
-            let step = if resumed { self.lease().await } else { self.resume().await };
+            let left = resume_at.saturating_duration_since(Instant::now());
+            let step = if left.is_zero() {
+                let resumed = self.resume().await;
+                resumed.map(|()| resume_at = Instant::now() + self.shared.options.resume)
+            } else {
+                self.lease(left.min(LEASE_WAIT)).await
+            };
             let Err(error) = step else {
-                (failures, resumed) = (0, true);
+                failures = 0;
                 continue;
             };
             if !error.retryable {
@@ -164,7 +181,7 @@ impl FacilityClient {
         }
     }
 
-    /// Goes on with what was accepted before the client last stopped.
+    /// Goes on with what is accepted and nobody works on.
     async fn resume(&self) -> Result<(), ClientError> {
         for state in [PrintJobState::Printing, PrintJobState::Accepted] {
             let mut page_token = String::new();
@@ -172,7 +189,8 @@ impl FacilityClient {
                 let request =
                     ListPrintJobsRequest { page_size: 100, page_token, state: state.into() };
                 let page = self.shared.client.list_print_jobs(request).await?;
-                for job in page.print_jobs {
+                let at_work = job::at_work(&self.shared).clone();
+                for job in page.print_jobs.into_iter().filter(|job| !at_work.contains(&job.id)) {
                     self.start(Work::Accepted(Box::new(job))).await;
                 }
                 page_token = page.next_page_token;
@@ -184,15 +202,15 @@ impl FacilityClient {
         Ok(())
     }
 
-    /// Leases as much as there is room for.
-    async fn lease(&self) -> Result<(), ClientError> {
+    /// Leases as much as there is room for, waiting for the first.
+    async fn lease(&self, wait: Duration) -> Result<(), ClientError> {
         let room = self.slots.acquire().await;
         drop(room);
         let count = self.slots.available_permits().clamp(1, 32);
         let request = LeaseWorkRequest {
             lane: String::new(),
             count: u32::try_from(count).unwrap_or(1),
-            wait_ms: u32::try_from(LEASE_WAIT.as_millis()).unwrap_or(0),
+            wait_ms: u32::try_from(wait.as_millis()).unwrap_or(0),
             holder: self.shared.options.holder.clone(),
         };
         for lease in self.shared.client.lease_work(request).await? {

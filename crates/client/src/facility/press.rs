@@ -6,7 +6,7 @@ use sha2::{Digest, Sha256};
 use std::path::Path;
 use std::time::Duration;
 
-/// Why a job could not be made. The job stays accepted and is tried again after a restart.
+/// Why a job could not be made. The job stays accepted and is tried again within a minute.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("the press failed: {reason}")]
 pub struct PressError {
@@ -18,8 +18,8 @@ pub struct PressError {
 ///
 /// # Contract
 ///
-/// - A job can come again after the client was stopped in the middle; one that is made already
-///   must not be made twice, and answers with the same tracking.
+/// - A job can come again after the client was stopped in the middle, or after an error; one that
+///   is made already must not be made twice, and answers with the same tracking.
 /// - The call may be dropped at any await when the client stops.
 #[async_trait]
 pub trait Press: Send + Sync {
