@@ -37,6 +37,13 @@ enum Task {
         #[arg(long)]
         bless: bool,
     },
+    /// Simulate the whole platform with everything going wrong; `--help` shows more.
+    #[command(disable_help_flag = true)]
+    Sim {
+        /// What the simulation takes: `--seeds N`, `--seed S`, `--without WHAT`.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<String>,
+    },
     /// Check that every error code has its page, and every page its code.
     Errors {
         /// Write the index of the pages anew.
@@ -61,6 +68,7 @@ fn run(arguments: Arguments) -> Result<()> {
         Task::Test(selection) => steps::run(&Surroundings::find(root)?, &selection),
         Task::Tidy => tidy::check(&root)?.into_result(),
         Task::Dependencies { bless } => dependencies::check(&root, bless)?.into_result(),
+        Task::Sim { arguments } => steps::simulate(&Surroundings::find(root)?, &arguments),
         Task::Errors { bless } => errors::check(&root, bless)?.into_result(),
     }
 }

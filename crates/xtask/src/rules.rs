@@ -21,7 +21,7 @@ enum Place {
     Console,
     Server,
     Testkit,
-    /// Whole-system tests and measurements: `e2e` and `bench`.
+    /// Whole-system tests and measurements: `e2e`, `simulation` and `bench`.
     Suite,
     Adapter,
     Xtask,
@@ -88,7 +88,7 @@ const ADAPTER_NARROW: Rule = Rule {
 };
 const ADAPTERS_UNNAMED: Rule = Rule {
     name: "adapters-unnamed",
-    says: "only server, testkit, e2e and bench name an adapter (others: memory, in tests)",
+    says: "only server, testkit, e2e, simulation and bench name an adapter (others: memory, in tests)",
     remedy: "take the contract from backend as a parameter; server/wiring picks the adapter",
 };
 const GENERATED_AT_THE_EDGE: Rule = Rule {
@@ -189,7 +189,7 @@ fn place(folder: &str) -> Option<Place> {
         "crates/console" => Place::Console,
         "crates/server" => Place::Server,
         "crates/testkit" => Place::Testkit,
-        "crates/e2e" | "crates/bench" => Place::Suite,
+        "crates/e2e" | "crates/simulation" | "crates/bench" => Place::Suite,
         "crates/xtask" => Place::Xtask,
         _ if folder.starts_with("adapters/") => Place::Adapter,
         _ => return None,

@@ -165,6 +165,13 @@ fn demo(around: &Surroundings) -> Result<Outcome> {
     Ok(Outcome::Passed)
 }
 
+/// Runs the simulation with these arguments.
+pub(crate) fn simulate(around: &Surroundings, arguments: &[String]) -> Result<()> {
+    let mut cargo = around.cargo(&["run", "--quiet", "--package", "printmill-simulation", "--"]);
+    cargo.args(arguments);
+    run_command(cargo)
+}
+
 /// Runs the selected steps. Fails if a name is unknown or a step failed.
 pub(crate) fn run(around: &Surroundings, selection: &Selection) -> Result<()> {
     let steps = selected(&selection.only)?;

@@ -1,0 +1,168 @@
+//! The database as a process sees it: slow, and failing before and after commits take effect.
+
+use crate::history::{Committed, What};
+use crate::locked;
+use crate::process::Process;
+use crate::run::Without;
+use async_trait::async_trait;
+use printmill_backend::change::{Change, CommitError, Record, RequestRecord, TicketGuard};
+use printmill_backend::database::{
+    Alike, Database, DatabaseCaps, EventQuery, OldestReady, Page, Scope, StageCount, TicketQuery,
+};
+use printmill_backend::error::BackendError;
+use printmill_domain::aggregate::Kind;
+use printmill_domain::event::Event;
+use printmill_domain::ids::{MerchantId, TicketId};
+use printmill_domain::ticket::Ticket;
+use std::future::Future;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use tokio::sync::watch;
+
+/// A process's connection to the database.
+pub(crate) struct SimulatedDatabase(pub(crate) Arc<Process>);
+
+impl SimulatedDatabase {
+    /// A read: it takes time on the way there and on the way back, and may fail.
+    async fn read<T>(
+        &self,
+        reading: impl Future<Output = Result<T, BackendError>>,
+    ) -> Result<T, BackendError> {
+        self.0.step().await;
+        self.0.fails(self.0.site.weather.read, "read", "before")?;
+        let read = reading.await;
+        self.0.step().await;
+        read
+    }
+
+    /// The change as a database would take it that keeps less of the contract than it must.
+    async fn sabotaged(&self, mut change: Change) -> Result<Change, BackendError> {
+        match self.0.site.without {
+            Some(Without::RequestRecords) => change.request = None,
+            Some(Without::Fence) => {
+                for write in &mut change.tickets {
+                    let stored = self.0.site.database.tickets(&[write.ticket.id]).await?;
+                    if let (TicketGuard::Held { .. }, [stored]) = (write.guard, stored.as_slice()) {
+                        write.ticket.version = stored.version + 1;
+                        write.guard = TicketGuard::Version(stored.version);
+                    }
+                }
+            }
+            Some(Without::Reconciler) | None => {}
+        }
+        Ok(change)
+    }
+
+    fn announce(&self) {
+        let site = &self.0.site;
+        let mut listeners = locked(&site.listeners);
+        listeners.retain(|(_, listener)| !listener.is_closed());
+        for (name, listener) in listeners.iter() {
+            if site.weather.together || *name == self.0.name {
+                listener.send_modify(|count| *count += 1);
+            }
+        }
+    }
+}
+
+#[async_trait]
+impl Database for SimulatedDatabase {
+    fn caps(&self) -> &DatabaseCaps {
+        self.0.site.database.caps()
+    }
+
+    async fn commit(&self, change: Change) -> Result<(), CommitError> {
+        let site = &self.0.site;
+        self.0.step().await;
+        self.0.fails(site.weather.commit_before, "commit", "before")?;
+        // What is recorded is what was asked for: the model does not trust the database.
+        let committed = Committed::of(&change);
+        let committing = site.database.commit(self.sabotaged(change).await?).await;
+        if committing.is_ok() {
+            site.events.fetch_add(committed.events.len() as u64, Ordering::Relaxed);
+            self.0.record(What::Committed(committed));
+            self.announce();
+            self.0.fails(site.weather.commit_after, "commit", "after")?;
+        }
+        self.0.step().await;
+        committing
+    }
+
+    async fn get(
+        &self,
+        scope: Scope,
+        kind: Kind,
+        id: &str,
+    ) -> Result<Option<Record>, BackendError> {
+        self.read(self.0.site.database.get(scope, kind, id)).await
+    }
+
+    async fn get_many(
+        &self,
+        scope: Scope,
+        kind: Kind,
+        ids: &[String],
+    ) -> Result<Vec<Record>, BackendError> {
+        self.read(self.0.site.database.get_many(scope, kind, ids)).await
+    }
+
+    async fn list(
+        &self,
+        scope: Scope,
+        kind: Kind,
+        page: Page,
+    ) -> Result<Vec<Record>, BackendError> {
+        self.read(self.0.site.database.list(scope, kind, page)).await
+    }
+
+    async fn request(
+        &self,
+        merchant: MerchantId,
+        id: &str,
+    ) -> Result<Option<RequestRecord>, BackendError> {
+        self.read(self.0.site.database.request(merchant, id)).await
+    }
+
+    async fn tickets(&self, ids: &[TicketId]) -> Result<Vec<Ticket>, BackendError> {
+        self.read(self.0.site.database.tickets(ids)).await
+    }
+
+    async fn find_tickets(
+        &self,
+        query: TicketQuery,
+        limit: u32,
+    ) -> Result<Vec<Ticket>, BackendError> {
+        self.read(self.0.site.database.find_tickets(query, limit)).await
+    }
+
+    async fn next_tickets(&self, of: &[Alike], each: u32) -> Result<Vec<Ticket>, BackendError> {
+        self.read(self.0.site.database.next_tickets(of, each)).await
+    }
+
+    async fn ticket_counts(&self) -> Result<Vec<StageCount>, BackendError> {
+        self.read(self.0.site.database.ticket_counts()).await
+    }
+
+    async fn oldest_ready(&self) -> Result<Vec<OldestReady>, BackendError> {
+        self.read(self.0.site.database.oldest_ready()).await
+    }
+
+    async fn sequence(&self, limit: u32) -> Result<u32, BackendError> {
+        self.read(self.0.site.database.sequence(limit)).await
+    }
+
+    async fn events(&self, query: EventQuery) -> Result<Vec<Event>, BackendError> {
+        self.read(self.0.site.database.events(query)).await
+    }
+
+    async fn head(&self) -> Result<u64, BackendError> {
+        self.read(self.0.site.database.head()).await
+    }
+
+    fn commits(&self) -> watch::Receiver<u64> {
+        // A channel for each listener, since one wakes its receivers in no fixed order.
+        let (sender, receiver) = watch::channel(0);
+        locked(&self.0.site.listeners).push((self.0.name.clone(), sender));
+        receiver
+    }
+}

@@ -1,0 +1,85 @@
+//! The ending: what is stored when a simulation is over, beside the history of how it came about.
+
+use crate::history::{Entry, What};
+use crate::site::Site;
+use crate::stock::Stock;
+use printmill_backend::database::{EventQuery, Page, Scope, TicketQuery};
+use printmill_backend::{Database, DatabaseExt};
+use printmill_domain::event::Event;
+use printmill_domain::ids::PaymentId;
+use printmill_domain::money::Money;
+use printmill_domain::order::Order;
+use printmill_domain::print_job::{PrintJob, PrintJobState};
+use printmill_domain::ticket::{Stage, Ticket, TicketState};
+use std::collections::BTreeMap;
+use std::sync::atomic::Ordering;
+
+/// All that a model may look at.
+pub(crate) struct Ending {
+    pub(crate) history: Vec<Entry>,
+    pub(crate) orders: Vec<Order>,
+    pub(crate) jobs: Vec<PrintJob>,
+    pub(crate) tickets: Vec<Ticket>,
+    pub(crate) log: Vec<Event>,
+    /// What the gateway took, by payment.
+    pub(crate) paid: BTreeMap<PaymentId, Money>,
+}
+
+const ALL: u32 = 1_000_000;
+
+impl Ending {
+    pub(crate) async fn read(site: &Site, stock: &Stock) -> anyhow::Result<Self> {
+        let database = &site.database;
+        let everything = || Page { before: None, limit: ALL, state: None };
+        let (mut orders, mut jobs, mut tickets) = (vec![], vec![], vec![]);
+        for (merchant, _) in &stock.merchants {
+            let page = database.page::<Order>(Scope::Merchant(*merchant), everything()).await?;
+            orders.extend(page.into_iter().map(|order| order.value));
+        }
+        for facility in &stock.facilities {
+            let page = database.page::<PrintJob>(Scope::Facility(*facility), everything()).await?;
+            jobs.extend(page.into_iter().map(|job| job.value));
+        }
+        for state in
+            [TicketState::Queued, TicketState::Leased, TicketState::Done, TicketState::Dead]
+        {
+            tickets.extend(database.find_tickets(TicketQuery::InState(state), ALL).await?);
+        }
+        let log = database.events(EventQuery { limit: ALL, ..EventQuery::default() }).await?;
+        let (history, paid) = (site.history.take(), site.gateway.paid());
+        Ok(Self { history, orders, jobs, tickets, log, paid })
+    }
+}
+
+/// What still goes on: nothing when the site is at rest.
+pub(crate) async fn unrest(site: &Site, stock: &Stock) -> anyhow::Result<Vec<String>> {
+    let mut going_on = vec![];
+    let (events, cursor) =
+        (site.events.load(Ordering::Relaxed), site.cursor.load(Ordering::Relaxed));
+    if cursor < events {
+        going_on.push(format!("{cursor} of {events} events read"));
+    }
+    let counts = site.database.ticket_counts().await?;
+    for open in counts.into_iter().filter(|count| count.stage != Stage::Dead) {
+        let (lane, kind) = (&open.of.lane, &open.of.kind);
+        going_on.push(format!("{} of {kind} {} in {lane}", open.count, open.stage.name()));
+    }
+    for facility in &stock.facilities {
+        for state in [PrintJobState::Accepted, PrintJobState::Printing] {
+            let page = Page { before: None, limit: ALL, state: Some(state.name().into()) };
+            let jobs = site.database.page::<PrintJob>(Scope::Facility(*facility), page).await?;
+            going_on.extend(jobs.iter().map(|job| format!("{} is {}", job.id, state.name())));
+        }
+    }
+    Ok(going_on)
+}
+
+impl Ending {
+    /// The changes that took effect, in order.
+    pub(crate) fn commits(&self) -> impl Iterator<Item = (&Entry, &crate::history::Committed)> {
+        self.history.iter().filter_map(|entry| match &entry.what {
+            What::Committed(committed) => Some((entry, committed)),
+            _ => None,
+        })
+    }
+}

@@ -1,0 +1,32 @@
+//! What the model finds: each safeguard is switched off, and must be missed soon.
+
+use printmill_simulation::{Run, Without, seeds, simulate};
+
+/// How many seeds it may take.
+const SEEDS: u64 = 200;
+
+/// A safeguard is missed: a seed shows what comes of that. It is well with the safeguard, and fails
+/// again without.
+fn assert_missed(without: Without, what: &str) {
+    let shows = |run: &Run| run.findings.iter().any(|finding| finding.contains(what));
+    let failed = seeds::first(1..SEEDS + 1, Some(without), shows).unwrap();
+    let failed = failed.unwrap_or_else(|| panic!("{SEEDS} seeds do not show: {what}"));
+    assert_eq!(simulate(failed.seed, None).unwrap().findings, [""; 0]);
+    let again = simulate(failed.seed, Some(without)).unwrap();
+    assert_eq!((again.digest(), &again.findings), (failed.digest(), &failed.findings));
+}
+
+#[test]
+fn without_the_fence_a_ticket_has_a_second_effect() {
+    assert_missed(Without::Fence, "had its effect and was done, and then it became");
+}
+
+#[test]
+fn without_the_reconciler_work_is_lost_with_the_queue() {
+    assert_missed(Without::Reconciler, "never came to an end");
+}
+
+#[test]
+fn without_request_records_a_repeated_request_has_a_second_effect() {
+    assert_missed(Without::RequestRecords, "are of one request");
+}
