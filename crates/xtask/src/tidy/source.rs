@@ -7,6 +7,14 @@ use crate::tidy::tokens::{self, Fact};
 const FILE_LINES_MAX: usize = 500;
 /// Longest function body, in lines that hold code (blank lines and comments do not count).
 const FUNCTION_LINES_MAX: usize = 70;
+/// What the simulation runs.
+const SIMULATED: [&str; 5] = [
+    "crates/engine/src/",
+    "crates/fulfilment/src/",
+    "crates/orders/src/",
+    "crates/prints/src/",
+    "crates/simulation/src/",
+];
 /// Names that say nothing of what is inside.
 const EMPTY_NAMES: [&str; 7] =
     ["common", "util", "utils", "helper", "helpers", "manager", "managers"];
@@ -31,7 +39,8 @@ pub(crate) fn check(path: &str, text: &str) -> Findings {
     let paused_time = text.lines().take_while(|line| line.starts_with("//!")).any(says_paused_time);
     match tokens::facts(text, is_test_file(path) && !paused_time) {
         Ok(facts) => {
-            for fault in facts.into_iter().filter_map(fault) {
+            let minded = |fact: &Fact| !matches!(fact, Fact::RandomSelect { .. }) || repeats(path);
+            for fault in facts.into_iter().filter(minded).filter_map(fault) {
                 findings.add(format!("{path}:{fault}"));
             }
         }
@@ -64,6 +73,11 @@ fn is_test_file(path: &str) -> bool {
     in_test_folder || path.ends_with("/tests.rs") || path.ends_with("_tests.rs")
 }
 
+/// Whether the simulation runs it, and must be able to repeat exactly what it did.
+fn repeats(path: &str) -> bool {
+    SIMULATED.iter().any(|folder| path.starts_with(folder))
+}
+
 /// The fault that a fact amounts to, after its line number, or `None` if it is in order.
 fn fault(fact: Fact) -> Option<String> {
     match fact {
@@ -81,6 +95,10 @@ fn fault(fact: Fact) -> Option<String> {
         Fact::Unfinished { name, line } => Some(format!("{line}: `{name}!` is left over")),
         Fact::Sleep { line } => Some(format!(
             "{line}: a sleep hides a race: wait for a signal, or bound the wait with a timeout"
+        )),
+        Fact::RandomSelect { line } => Some(format!(
+            "{line}: `select!` begins with a random branch: say `biased;`, so that the simulation \
+             can repeat what it did"
         )),
         Fact::Function { .. } | Fact::Module { .. } => None,
     }
@@ -168,6 +186,15 @@ mod tests {
         assert_one_fault("a.rs", "//! X.\nfn f() { todo!() }\n", "`todo!`");
         assert_one_fault("a.rs", "//! X.\nfn f() { g(vec![dbg!(1)]) }\n", "`dbg!`");
         assert_eq!(faults("a.rs", "//! X.\nfn f(todo: u8) -> bool { todo != (1) }\n"), [""; 0]);
+    }
+
+    #[test]
+    fn what_is_simulated_leaves_no_order_to_chance() {
+        let random = "//! X.\nfn f() { tokio::select! { () = a => {} () = b => {} } }\n";
+        assert_one_fault("crates/engine/src/relay.rs", random, "2: `select!` begins with a random");
+        assert_eq!(faults("crates/client/src/call.rs", random), [""; 0]);
+        let biased = "//! X.\nfn f() { tokio::select! { biased; () = a => {} } }\n";
+        assert_eq!(faults("crates/engine/src/relay.rs", biased), [""; 0]);
     }
 
     #[test]

@@ -19,6 +19,8 @@ pub(crate) enum Fact {
     Unfinished { name: String, line: usize },
     /// A sleep in a test, or one that blocks its thread.
     Sleep { line: usize },
+    /// A `select!` that polls its branches in random order.
+    RandomSelect { line: usize },
 }
 
 /// The facts in `source`, in order. With `all_tests`, the whole file counts as test code.
@@ -76,6 +78,11 @@ fn fact_at(
             let free_function = !ends_with(before, &["."]) && !ends_with(before, &["fn"]);
             let blocks = ends_with(before, &["thread", ":", ":"]);
             (blocks || (in_tests && free_function)).then_some(Fact::Sleep { line })
+        }
+        "select" => {
+            let first = macro_arguments(after)?.stream().into_iter().next();
+            let biased = first.is_some_and(|first| first.to_string() == "biased");
+            (!biased).then_some(Fact::RandomSelect { line })
         }
         _ => None,
     }
