@@ -74,6 +74,9 @@ struct LaneState {
     turns: Turns,
 }
 
+/// What tickets of a lane have in common that wait behind each other.
+type GroupKey = (MerchantId, Class, String);
+
 /// How a look went.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Pumped {
@@ -293,8 +296,7 @@ impl Relay {
         counts: &[StageCount],
         rooms: &BTreeMap<Lane, usize>,
     ) -> Vec<Ticket> {
-        let mut groups: BTreeMap<Lane, BTreeMap<(MerchantId, Class, String), Group<Ticket>>> =
-            BTreeMap::new();
+        let mut groups: BTreeMap<Lane, BTreeMap<GroupKey, Group<Ticket>>> = BTreeMap::new();
         for ticket in candidates {
             if self.unmarked.contains_key(&ticket.id) || !rooms.contains_key(&ticket.lane) {
                 continue;

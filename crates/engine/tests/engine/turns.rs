@@ -33,7 +33,7 @@ async fn drain(site: &Site, policy: TurnPolicy) -> Vec<(MerchantId, Class)> {
     let mut relay = site.relay().with_policy(policy);
     let mut order = vec![];
     loop {
-        let pumped = relay.pump().await.unwrap();
+        let pumped = relay.pump().await.expect("memory");
         let mut leased = site.lease_now("a").await;
         if leased.is_empty() && pumped.waiting == 0 {
             return order;
@@ -43,7 +43,7 @@ async fn drain(site: &Site, policy: TurnPolicy) -> Vec<(MerchantId, Class)> {
                 order.push((one.ticket.merchant, one.ticket.class));
                 let effect = crate::jobs::effect(&one.ticket, site.now());
                 let (ticket, fence, receipt) = (&one.ticket, &one.fence, &one.receipt);
-                site.leases().complete(ticket, fence, receipt, effect).await.unwrap();
+                site.leases().complete(ticket, fence, receipt, effect).await.expect("it is held");
             }
             leased = site.lease_now("a").await;
         }
