@@ -10,6 +10,7 @@ const FILES: &[&str] = &[
     "google/type/money.proto",
     "printmill/v1/assets.proto",
     "printmill/v1/catalogue.proto",
+    "printmill/v1/events.proto",
     "printmill/v1/facilities.proto",
     "printmill/v1/operations.proto",
     "printmill/v1/orders.proto",

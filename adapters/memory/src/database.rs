@@ -222,6 +222,17 @@ fn alike(ticket: &Ticket) -> Alike {
     }
 }
 
+fn meets(query: &EventQuery, event: &Event) -> bool {
+    let stream = &event.draft.stream;
+    let stream_kind = stream.split_once('_').map_or("", |(kind, _)| kind);
+    query.merchant.is_none_or(|merchant| event.merchant == merchant)
+        && query.stream.as_ref().is_none_or(|wanted| stream == wanted)
+        && (query.kinds.is_empty() || query.kinds.contains(&event.draft.kind))
+        && (query.stream_kinds.is_empty()
+            || query.stream_kinds.iter().any(|wanted| wanted == stream_kind))
+        && query.shard.is_none_or(|shard| shard.holds(stream))
+}
+
 #[async_trait]
 impl Database for MemoryDatabase {
     fn caps(&self) -> &DatabaseCaps {
@@ -349,13 +360,23 @@ impl Database for MemoryDatabase {
             .log
             .iter()
             .skip(after)
-            .filter(|event| query.merchant.is_none_or(|merchant| event.merchant == merchant))
-            .filter(|event| query.stream.as_ref().is_none_or(|s| event.draft.stream == *s));
+            .take_while(|event| query.until.is_none_or(|until| event.seq <= until))
+            .filter(|event| meets(&query, event));
         Ok(matching.take(query.limit as usize).cloned().collect())
     }
 
     async fn head(&self) -> Result<u64, BackendError> {
         Ok(locked(&self.tables).log.len() as u64)
+    }
+
+    async fn oldest(&self) -> Result<u64, BackendError> {
+        Ok(locked(&self.tables).log.first().map_or(1, |event| event.seq))
+    }
+
+    async fn seq_at(&self, time: Timestamp) -> Result<u64, BackendError> {
+        let tables = locked(&self.tables);
+        let first = tables.log.iter().find(|event| event.at >= time);
+        Ok(first.map_or(tables.log.len() as u64, |event| event.seq - 1))
     }
 
     fn commits(&self) -> watch::Receiver<u64> {

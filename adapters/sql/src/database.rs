@@ -13,6 +13,7 @@ use printmill_backend::change::{Change, CommitError, Record, RequestRecord};
 use printmill_backend::database::{
     Alike, Database, DatabaseCaps, EventQuery, OldestReady, Page, Scope, StageCount, TicketQuery,
 };
+use printmill_domain::Timestamp;
 use printmill_domain::aggregate::Kind;
 use printmill_domain::event::Event;
 use printmill_domain::ids::{MerchantId, TicketId};
@@ -154,6 +155,14 @@ impl Database for SqlDatabase {
 
     async fn head(&self) -> Result<u64, BackendError> {
         self.reads.head().await
+    }
+
+    async fn oldest(&self) -> Result<u64, BackendError> {
+        self.reads.oldest().await
+    }
+
+    async fn seq_at(&self, time: Timestamp) -> Result<u64, BackendError> {
+        self.reads.seq_at(time).await
     }
 
     fn commits(&self) -> watch::Receiver<u64> {

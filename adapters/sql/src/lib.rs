@@ -7,6 +7,7 @@ pub mod config;
 pub mod database;
 pub mod entity;
 mod error;
+mod event_reads;
 pub mod migration;
 
 pub mod queue;

@@ -12,7 +12,7 @@ pub struct Migrator;
 #[async_trait::async_trait]
 impl MigratorTrait for Migrator {
     fn migrations() -> Vec<Box<dyn MigrationTrait>> {
-        vec![Box::new(Foundation), Box::new(Lanes)]
+        vec![Box::new(Foundation), Box::new(Lanes), Box::new(EventReaders)]
     }
 }
 
@@ -78,6 +78,45 @@ impl MigrationTrait for Lanes {
             }
         }
         Ok(())
+    }
+
+    fn use_transaction(&self) -> Option<bool> {
+        Some(true)
+    }
+}
+
+/// Reading the log by kind and from a time.
+struct EventReaders;
+
+impl MigrationName for EventReaders {
+    fn name(&self) -> &str {
+        "m0003_event_readers"
+    }
+}
+
+#[async_trait::async_trait]
+impl MigrationTrait for EventReaders {
+    async fn up(&self, manager: &SchemaManager) -> Result<(), DbErr> {
+        let latest = column("latest").big_integer().not_null().default(0).to_owned();
+        let log = Alias::new("event_log");
+        manager.alter_table(Table::alter().table(log).add_column(latest).to_owned()).await?;
+        manager
+            .get_connection()
+            .execute_unprepared(
+                "UPDATE event_log SET latest = so_far.latest FROM \
+                 (SELECT seq, max(at) OVER (ORDER BY seq) AS latest FROM event_log) AS so_far \
+                 WHERE so_far.seq = event_log.seq",
+            )
+            .await?;
+        if manager.get_database_backend() == DbBackend::Sqlite {
+            for statement in sqlite::schema::EVENTS_BY_ONE {
+                manager.get_connection().execute_unprepared(statement).await?;
+            }
+        } else {
+            manager.create_index(event_index("event_log_by_kind", &["kind", "seq"])).await?;
+        }
+        let columns = ["merchant", "kind", "seq"];
+        manager.create_index(event_index("event_log_by_merchant_kind", &columns)).await
     }
 
     fn use_transaction(&self) -> Option<bool> {
@@ -165,17 +204,18 @@ fn event_table() -> TableCreateStatement {
         .to_owned()
 }
 
+fn event_index(name: &str, columns: &[&'static str]) -> IndexCreateStatement {
+    let mut index = Index::create().name(name).table(Alias::new("event_log")).to_owned();
+    for column in columns {
+        index.col(Alias::new(*column));
+    }
+    index
+}
+
 fn event_indexes() -> [IndexCreateStatement; 2] {
-    let index = |name: &str, columns: [&'static str; 2]| {
-        let mut index = Index::create().name(name).table(Alias::new("event_log")).to_owned();
-        for column in columns {
-            index.col(Alias::new(column));
-        }
-        index
-    };
     [
-        index("event_log_by_stream", ["stream", "sequence"]).unique().to_owned(),
-        index("event_log_by_merchant", ["merchant", "seq"]),
+        event_index("event_log_by_stream", &["stream", "sequence"]).unique().to_owned(),
+        event_index("event_log_by_merchant", &["merchant", "seq"]),
     ]
 }
 

@@ -1,16 +1,15 @@
 //! All reads of the database, by SeaORM, the same for every dialect.
 
 use crate::entity::record::{Column, Row, for_kind};
-use crate::entity::{event_log, request};
+use crate::entity::request;
 use crate::error;
 use crate::sqlite::select;
 use chrono::DateTime;
 use printmill_backend::BackendError;
 use printmill_backend::change::{Record, RequestRecord};
-use printmill_backend::database::{EventQuery, Page, Scope};
+use printmill_backend::database::{Page, Scope};
 use printmill_domain::Timestamp;
 use printmill_domain::aggregate::Kind;
-use printmill_domain::event::{Event, EventDraft, event_id, stream_uuid};
 use printmill_domain::ids::{FacilityId, Id, MerchantId};
 use sea_orm::sea_query::{Expr, ExprTrait, Order};
 use sea_orm::{
@@ -22,7 +21,7 @@ use std::collections::HashMap;
 /// The connections for reading.
 #[derive(Debug, Clone)]
 pub(crate) struct Reads {
-    connection: DatabaseConnection,
+    pub(crate) connection: DatabaseConnection,
 }
 
 impl Reads {
@@ -120,32 +119,6 @@ impl Reads {
             })
             .transpose()
     }
-
-    pub(crate) async fn events(&self, query: EventQuery) -> Result<Vec<Event>, BackendError> {
-        let of_merchant = query.merchant.map(|it| event_log::Column::Merchant.eq(it.to_string()));
-        let of_stream = query.stream.map(|it| event_log::Column::Stream.eq(it));
-        let after = i64::try_from(query.after).unwrap_or(i64::MAX);
-        let rows = event_log::Entity::find()
-            .filter(event_log::Column::Seq.gt(after))
-            .filter(Condition::all().add_option(of_merchant).add_option(of_stream))
-            .order_by_asc(event_log::Column::Seq)
-            .limit(u64::from(query.limit))
-            .all(&self.connection)
-            .await
-            .map_err(|error| error::orm("read events", error))?;
-        rows.into_iter().map(event).collect()
-    }
-
-    pub(crate) async fn head(&self) -> Result<u64, BackendError> {
-        let head: Option<Option<i64>> = event_log::Entity::find()
-            .select_only()
-            .column_as(event_log::Column::Seq.max(), "head")
-            .into_tuple()
-            .one(&self.connection)
-            .await
-            .map_err(|error| error::orm("read the head of the log", error))?;
-        Ok(unsigned(head.flatten().unwrap_or_default()))
-    }
 }
 
 fn within<E: EntityTrait>(select: Select<E>, scope: Scope) -> Select<E> {
@@ -172,30 +145,6 @@ fn record(kind: Kind, row: Row) -> Result<Record, BackendError> {
         updated_at: timestamp(READ, row.updated_at)?,
         document: row.document,
         id: row.id,
-    })
-}
-
-fn event(row: event_log::Model) -> Result<Event, BackendError> {
-    const READ: &str = "read events";
-    let data = serde_json::from_str(&row.data).map_err(|error| {
-        error::corrupt(READ, format!("event {} cannot be read", row.seq)).because(error)
-    })?;
-    let sequence = unsigned(row.sequence);
-    let stream = stream_uuid(&row.stream)
-        .ok_or_else(|| error::corrupt(READ, format!("'{}' is no stream", row.stream)))?;
-    Ok(Event {
-        seq: unsigned(row.seq),
-        id: event_id(stream, sequence),
-        merchant: id(READ, &row.merchant)?,
-        draft: EventDraft {
-            stream: row.stream,
-            sequence,
-            kind: row.kind,
-            subject: row.subject,
-            data,
-        },
-        at: timestamp(READ, row.at)?,
-        trace: row.trace,
     })
 }
 

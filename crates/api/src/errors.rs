@@ -131,7 +131,7 @@ pub(crate) fn internal() -> Problem {
 fn grpc_code(code: Code) -> tonic::Code {
     match code {
         Code::UnknownMethod => return tonic::Code::Unimplemented,
-        Code::RangeNotSatisfiable => return tonic::Code::OutOfRange,
+        Code::RangeNotSatisfiable | Code::CursorExpired => return tonic::Code::OutOfRange,
         Code::Conflict => return tonic::Code::Aborted,
         _ => {}
     }
@@ -153,6 +153,9 @@ fn grpc_code(code: Code) -> tonic::Code {
 pub(crate) fn http_status(code: Code) -> StatusCode {
     if code == Code::RangeNotSatisfiable {
         return StatusCode::RANGE_NOT_SATISFIABLE;
+    }
+    if code == Code::CursorExpired {
+        return StatusCode::GONE;
     }
     match code.class() {
         Class::Invalid => StatusCode::BAD_REQUEST,

@@ -39,6 +39,8 @@ pub struct ApiOptions {
     pub request_timeout: Duration,
     /// How long an upload or download may stand still.
     pub idle_timeout: Duration,
+    /// How long a watch of events may be silent before it gives a sign of life.
+    pub heartbeat: Duration,
     /// How long connections may finish after shutdown began.
     pub drain_timeout: Duration,
     /// How long a key that was looked up is believed.
@@ -65,6 +67,7 @@ impl ApiOptions {
             continue_trace: None,
             request_timeout: Duration::from_secs(30),
             idle_timeout: Duration::from_secs(60),
+            heartbeat: Duration::from_secs(15),
             drain_timeout: Duration::from_secs(20),
             key_cache: Duration::from_secs(3),
             requests_max: 1024,

@@ -88,6 +88,7 @@ pub(crate) async fn build(
         signer,
         streams: Arc::new(Semaphore::new(options.streams_max)),
         uploads: Arc::new(Semaphore::new(options.uploads_max)),
+        heartbeat: options.heartbeat,
         stopping: stopping.clone(),
     };
     let (health, health_server) = tonic_health::server::health_reporter();

@@ -5,7 +5,7 @@ use crate::error::{BackendError, Fault};
 use async_trait::async_trait;
 use printmill_domain::Timestamp;
 use printmill_domain::aggregate::{Aggregate, Kind, Versioned};
-use printmill_domain::event::Event;
+use printmill_domain::event::{Event, Shard};
 use printmill_domain::ids::{FacilityId, MerchantId, TicketId};
 use printmill_domain::lane::{Class, Lane};
 use printmill_domain::ticket::{Stage, Ticket, TicketState};
@@ -44,17 +44,28 @@ pub struct Page {
     pub state: Option<String>,
 }
 
-/// Which events are wanted. They come in the order of `seq`.
+/// Which events are wanted: those that meet every condition. They come in the order of `seq`.
+///
+/// Merchant, stream and kinds are looked up. Kinds of streams and shards are compared event by
+/// event: who reads only by those bounds the way with `until`.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct EventQuery {
     /// Only events after this place in the log.
     pub after: u64,
+    /// Only events up to this place, itself included.
+    pub until: Option<u64>,
     /// At most so many.
     pub limit: u32,
     /// Only this merchant's.
     pub merchant: Option<MerchantId>,
     /// Only this stream's.
     pub stream: Option<String>,
+    /// Only these kinds, as in `order.placed`; none means all.
+    pub kinds: Vec<String>,
+    /// Only streams whose ids have one of these prefixes, as in `ord`; none means all.
+    pub stream_kinds: Vec<String>,
+    /// Only this part of all streams.
+    pub shard: Option<Shard>,
 }
 
 /// Which tickets are wanted, the longest due first.
@@ -149,6 +160,13 @@ pub struct OldestReady {
 ///   the commit itself where the capabilities say `numbers_in_commit`.
 ///   `seq` starts at 1, has no gaps, never changes, and keeps the order of each stream. A reader
 ///   that has seen `seq` n never later finds an event with a smaller one.
+/// - **Queries** of events answer, in the order of `seq`, exactly the events that meet every
+///   condition, the first of them up to the limit.
+/// - **Time.** `seq_at` answers the place just before the first event in the log that was decided
+///   at that time or later, also when clocks went back in between; the head when there is none.
+///   Reading after it misses none of them.
+/// - **Kept.** `oldest` is the smallest `seq` that can be read; one after the head when there is
+///   none. Events go from the front only.
 /// - **Reads** see all commits that returned before they began, made through any handle.
 /// - **Counts.** `ticket_counts` and `oldest_ready` are exact for what is committed. A database
 ///   that is made for many tickets keeps them in the commit, so that asking often costs little.
@@ -219,6 +237,13 @@ pub trait Database: Send + Sync {
 
     /// The last `seq` in the log, 0 when it is empty.
     async fn head(&self) -> Result<u64, BackendError>;
+
+    /// The `seq` of the oldest event that is kept; one after the head when there is none.
+    async fn oldest(&self) -> Result<u64, BackendError>;
+
+    /// The place just before the first event that was decided at a time or later; the head when
+    /// there is none.
+    async fn seq_at(&self, time: Timestamp) -> Result<u64, BackendError>;
 
     /// A counter that moves after each commit made through this handle. Commits of other
     /// processes are found by asking.

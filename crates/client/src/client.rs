@@ -2,6 +2,7 @@
 
 use crate::call::{Connection, Credentials};
 use crate::error::ClientError;
+use crate::event_watch::EventWatch;
 use crate::v1;
 use crate::watch::OrderWatch;
 use std::time::Duration;
@@ -9,6 +10,7 @@ use tonic::service::interceptor::InterceptedService;
 use tonic::transport::Channel;
 use v1::asset_service_client::AssetServiceClient;
 use v1::catalogue_service_client::CatalogueServiceClient;
+use v1::event_service_client::EventServiceClient;
 use v1::facility_service_client::FacilityServiceClient;
 use v1::operations_service_client::OperationsServiceClient;
 use v1::order_service_client::OrderServiceClient;
@@ -108,6 +110,12 @@ impl Client {
         OrderWatch::new(self.clone(), order.to_owned(), after_sequence)
     }
 
+    /// What happens in the whole account, from the place that the request names on. Goes on by
+    /// itself after the connection broke, and never ends.
+    pub fn watch_events(&self, wanted: v1::WatchEventsRequest) -> EventWatch {
+        EventWatch::new(self.clone(), wanted)
+    }
+
     /// Leases tickets, waiting for the first. Not repeated: the caller asks again anyway.
     pub async fn lease_work(
         &self,
@@ -164,6 +172,10 @@ impl Client {
         list_orders: orders(v1::ListOrdersRequest) -> v1::ListOrdersResponse;
         /// A page of what happened to an order, oldest first.
         list_order_events: orders(v1::ListOrderEventsRequest) -> v1::ListOrderEventsResponse;
+        /// A page of what happened in the whole account, oldest first.
+        list_events: events(v1::ListEventsRequest) -> v1::ListEventsResponse;
+        /// A page of days with their events counted, latest first.
+        list_event_counts: events(v1::ListEventCountsRequest) -> v1::ListEventCountsResponse;
         /// A signed address to download an item's print-ready file from.
         get_item_file: orders(v1::GetItemFileRequest) -> v1::Link;
         /// Says that the work on a leased ticket goes on.
@@ -193,6 +205,7 @@ impl Client {
     services! {
         assets: AssetServiceClient;
         catalogue: CatalogueServiceClient;
+        events: EventServiceClient;
         facilities: FacilityServiceClient;
         operations: OperationsServiceClient;
         orders: OrderServiceClient;

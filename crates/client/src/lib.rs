@@ -7,6 +7,7 @@ mod call;
 mod client;
 mod download;
 mod error;
+mod event_watch;
 pub mod facility;
 mod show;
 mod transfer;
@@ -16,6 +17,9 @@ mod watch;
 pub use call::{Connection, Retry};
 pub use client::{Client, fresh_request_id};
 pub use error::{ClientError, FieldViolation};
+pub use event_watch::EventWatch;
+/// A point in time of the contract; in JSON it is RFC 3339.
+pub use pbjson_types::Timestamp;
 pub use printmill_proto::{google, v1};
 pub use show::{item_state, money, order_state, print_job_state, time};
 pub use upload::UploadStep;

@@ -28,11 +28,15 @@ pub enum Kind {
     Facility,
     /// Which process does what one alone should do.
     Leadership,
+    /// A reader of the event log, with its place in it.
+    Consumer,
+    /// How many events of each kind a merchant had on a day.
+    EventCount,
 }
 
 impl Kind {
     /// All kinds.
-    pub const ALL: [Kind; 9] = [
+    pub const ALL: [Kind; 11] = [
         Kind::Merchant,
         Kind::ApiKey,
         Kind::Asset,
@@ -42,6 +46,8 @@ impl Kind {
         Kind::PrintJob,
         Kind::Facility,
         Kind::Leadership,
+        Kind::Consumer,
+        Kind::EventCount,
     ];
 
     /// The name, in the form used for tables and in messages.
@@ -56,6 +62,8 @@ impl Kind {
             Kind::PrintJob => "print_job",
             Kind::Facility => "facility",
             Kind::Leadership => "leadership",
+            Kind::Consumer => "consumer",
+            Kind::EventCount => "event_count",
         }
     }
 }

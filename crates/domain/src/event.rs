@@ -1,7 +1,7 @@
 //! Events: what happened, in the order of the thing that it happened to.
 
 use crate::Timestamp;
-use crate::ids::{EventId, Id, MerchantId, derive};
+use crate::ids::{self, EventId, Id, MerchantId, derive};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use uuid::Uuid;
@@ -52,6 +52,55 @@ pub fn event_id(stream_uuid: Uuid, sequence: u64) -> EventId {
 pub fn stream_uuid(stream: &str) -> Option<Uuid> {
     let encoded = stream.split_once('_')?.1;
     EventId::parse(&format!("{}_{encoded}", EventId::PREFIX)).ok().map(|id| id.uuid())
+}
+
+/// One of several parts of all streams. Each stream is in exactly one part, so its events stay in
+/// order however many readers there are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Shard {
+    index: u8,
+    count: u8,
+}
+
+impl Shard {
+    /// The most parts there can be.
+    pub const COUNT_MAX: u8 = 32;
+    /// Everything, in one part.
+    pub const WHOLE: Shard = Shard { index: 0, count: 1 };
+
+    /// The part `index`, from 0, of `count` parts; nothing when there is no such part.
+    pub fn new(index: u8, count: u8) -> Option<Self> {
+        (index < count && count <= Self::COUNT_MAX).then_some(Self { index, count })
+    }
+
+    /// Which part, from 0.
+    pub fn index(self) -> u8 {
+        self.index
+    }
+
+    /// Of how many.
+    pub fn count(self) -> u8 {
+        self.count
+    }
+
+    /// Whether it is everything.
+    pub fn is_whole(self) -> bool {
+        self.count == 1
+    }
+
+    /// The last characters of the streams in it. They are random bits of the id, so the parts are
+    /// about equal, and a database can compare them without a hash of its own.
+    pub fn last_letters(self) -> impl Iterator<Item = char> {
+        let letters = ids::ALPHABET.iter().enumerate();
+        letters
+            .filter(move |(slot, _)| slot % usize::from(self.count) == usize::from(self.index))
+            .map(|(_, letter)| char::from(*letter))
+    }
+
+    /// Whether a stream is in it.
+    pub fn holds(self, stream: &str) -> bool {
+        stream.chars().last().is_some_and(|last| self.last_letters().any(|letter| letter == last))
+    }
 }
 
 /// Writes events into one stream, numbering them.

@@ -11,6 +11,7 @@ pub mod asset;
 pub mod catalogue;
 pub mod country;
 pub mod event;
+pub mod event_count;
 pub mod facility;
 pub mod fairness;
 pub mod ids;
@@ -31,6 +32,7 @@ pub mod quote;
 pub mod routing;
 pub mod scaling;
 pub mod shipment;
+pub mod subscription;
 pub mod ticket;
 
 /// A point in time, always in UTC. The domain is given it and never asks a clock.

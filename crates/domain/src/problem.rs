@@ -96,6 +96,8 @@ codes! {
     LinkExpired => "LINK_EXPIRED", Forbidden;
     /// The range that was asked for is not in the file.
     RangeNotSatisfiable => "RANGE_NOT_SATISFIABLE", Invalid;
+    /// The events after that place in the log are not kept any more.
+    CursorExpired => "CURSOR_EXPIRED", Precondition;
     /// The quote is past its time.
     QuoteExpired => "QUOTE_EXPIRED", Precondition;
     /// The quote was turned into an order before.

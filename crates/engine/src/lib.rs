@@ -5,6 +5,7 @@
 
 pub mod budget;
 pub mod command;
+pub mod event_counter;
 pub mod handler;
 mod leadership;
 pub mod lease;
@@ -13,6 +14,7 @@ pub mod operations;
 pub mod reconciler;
 pub mod relay;
 pub mod sequencer;
+pub mod subscription;
 mod window;
 pub mod worker;
 

@@ -160,6 +160,7 @@ impl Orders {
                 limit: 500,
                 merchant: Some(merchant),
                 stream: Some(id.to_string()),
+                ..EventQuery::default()
             };
             let events = self.commands.database().events(query).await?;
             let last = events.last().map(|event| event.seq);

@@ -2,9 +2,10 @@
 
 use crate::bootstrap;
 use crate::commands::{
-    config::ConfigArgs, demo::DemoArgs, facility::FacilityCommand, keys::KeysCommand,
-    order::OrderArgs, orders::OrdersCommand, queues::QueuesArgs, quote::QuoteArgs,
-    serve::ServeArgs, tickets::TicketsCommand, up::UpArgs, upload::UploadArgs,
+    config::ConfigArgs, consumers::ConsumersCommand, demo::DemoArgs, events::EventsCommand,
+    facility::FacilityCommand, keys::KeysCommand, order::OrderArgs, orders::OrdersCommand,
+    queues::QueuesArgs, quote::QuoteArgs, serve::ServeArgs, tickets::TicketsCommand, up::UpArgs,
+    upload::UploadArgs,
 };
 use crate::failure::Outcome;
 use clap::{Args, Parser, Subcommand};
@@ -57,6 +58,9 @@ pub(crate) enum Command {
     /// List orders, show one, or watch one live.
     #[command(subcommand)]
     Orders(OrdersCommand),
+    /// Follow what happens in the whole account, list it, or count it by day.
+    #[command(subcommand)]
+    Events(EventsCommand),
     /// Run a print facility's client, or list the facilities.
     #[command(subcommand)]
     Facility(FacilityCommand),
@@ -70,6 +74,9 @@ pub(crate) enum Command {
     /// Make, list and revoke API keys, straight in the configured database.
     #[command(subcommand)]
     Keys(KeysCommand),
+    /// List who reads the event log, and have them read again; straight in the configured database.
+    #[command(subcommand)]
+    Consumers(ConsumersCommand),
     /// Show the configuration as it takes effect, secrets left out.
     Config(ConfigArgs),
     /// Print shell completions.

@@ -8,6 +8,7 @@ use crate::telemetry::Telemetry;
 use crate::wiring::Backends;
 use printmill_domain::problem::Code;
 use printmill_engine::metrics::Metrics;
+use printmill_engine::subscription::SubscriptionMetrics;
 use std::net::SocketAddr;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -60,10 +61,13 @@ impl Node {
 
     /// Runs its roles until `shutdown`, then drains. A role that fails stops the others.
     pub(crate) async fn run(mut self, shutdown: CancellationToken) -> Outcome {
-        let metrics = Metrics::register(&self.telemetry.registry).map_err(|error| {
+        let registry = &self.telemetry.registry;
+        let unregistered = |error: prometheus::Error| {
             let message = format!("the counters cannot be registered: {error}");
             Failure::new(Code::Internal, message, "report this")
-        })?;
+        };
+        let metrics = Metrics::register(registry).map_err(unregistered)?;
+        let consumed = SubscriptionMetrics::register(registry).map_err(unregistered)?;
         let listener = self.listener.take();
         let serving = async {
             let Some(listener) = listener else { return Ok(()) };
@@ -84,7 +88,8 @@ impl Node {
         let dispatching = async {
             if self.settings.roles.has(Role::Dispatcher) {
                 let (metrics, shutdown) = (metrics.clone(), shutdown.clone());
-                roles::dispatcher::run(&self.backends, turns, metrics, shutdown).await;
+                let consumed = consumed.clone();
+                roles::dispatcher::run(&self.backends, turns, metrics, consumed, shutdown).await;
             }
         };
         let (served, (), ()) = tokio::join!(serving, working, dispatching);

@@ -17,6 +17,10 @@ const COMMANDS: &[&[&str]] = &[
     &["orders", "show"],
     &["orders", "watch"],
     &["orders", "download"],
+    &["events"],
+    &["events", "watch"],
+    &["events", "list"],
+    &["events", "counts"],
     &["facility"],
     &["facility", "run"],
     &["facility", "list"],
@@ -29,6 +33,10 @@ const COMMANDS: &[&[&str]] = &[
     &["keys", "create"],
     &["keys", "list"],
     &["keys", "revoke"],
+    &["consumers"],
+    &["consumers", "list"],
+    &["consumers", "replay"],
+    &["consumers", "resume"],
     &["config"],
     &["completions"],
 ];
@@ -65,7 +73,8 @@ fn every_commands_help_is_as_reviewed() {
 
 #[test]
 fn every_command_that_does_something_shows_examples() {
-    let groups = [&["orders"][..], &["facility"], &["keys"], &["tickets"]];
+    let groups =
+        [&["orders"][..], &["events"], &["consumers"], &["facility"], &["keys"], &["tickets"]];
     for words in COMMANDS.iter().filter(|words| !groups.contains(words)) {
         let arguments: Vec<&str> = words.iter().copied().chain(["--help"]).collect();
         let (_, out, _) = run(&arguments);

@@ -10,6 +10,7 @@ use printmill_backend::database::{
     Alike, Database, DatabaseCaps, EventQuery, OldestReady, Page, Scope, StageCount, TicketQuery,
 };
 use printmill_backend::error::BackendError;
+use printmill_domain::Timestamp;
 use printmill_domain::aggregate::Kind;
 use printmill_domain::event::Event;
 use printmill_domain::ids::{MerchantId, TicketId};
@@ -157,6 +158,14 @@ impl Database for SimulatedDatabase {
 
     async fn head(&self) -> Result<u64, BackendError> {
         self.read(self.0.site.database.head()).await
+    }
+
+    async fn oldest(&self) -> Result<u64, BackendError> {
+        self.read(self.0.site.database.oldest()).await
+    }
+
+    async fn seq_at(&self, time: Timestamp) -> Result<u64, BackendError> {
+        self.read(self.0.site.database.seq_at(time)).await
     }
 
     fn commits(&self) -> watch::Receiver<u64> {

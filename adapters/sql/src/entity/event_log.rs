@@ -26,6 +26,9 @@ pub struct Model {
     pub at: i64,
     /// The `traceparent` of what caused it.
     pub trace: Option<String>,
+    /// The latest `at` of this and all events before it. It never goes back, so that the first
+    /// event since a time is found by bisection.
+    pub latest: i64,
 }
 
 /// None.

@@ -93,6 +93,10 @@ record_tables! {
     facility = "facility";
     /// Who leads.
     leadership = "leadership";
+    /// Readers of the event log.
+    consumer = "consumer";
+    /// Counts of events by merchant and day.
+    event_count = "event_count";
 }
 
 /// Runs an expression with `$entity` standing for the entity of a kind.
@@ -135,6 +139,14 @@ macro_rules! for_kind {
             }
             Kind::Leadership => {
                 type $entity = record::leadership::Entity;
+                $body
+            }
+            Kind::Consumer => {
+                type $entity = record::consumer::Entity;
+                $body
+            }
+            Kind::EventCount => {
+                type $entity = record::event_count::Entity;
                 $body
             }
         }

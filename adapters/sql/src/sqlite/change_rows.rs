@@ -65,7 +65,16 @@ impl TicketRow {
 pub(crate) struct EventRow {
     pub(crate) stream: String,
     pub(crate) sequence: u64,
-    pub(crate) row: String,
+    pub(crate) at: i64,
+    /// The row but for its last value.
+    row: String,
+}
+
+impl EventRow {
+    /// The row, with the latest time of all events up to this one.
+    pub(crate) fn row(&self, latest: i64) -> String {
+        format!("{},{latest}]", self.row)
+    }
 }
 
 /// A request to remember.
@@ -126,7 +135,7 @@ fn event_row(
         return Err(rejected(format!("'{}' is not the id of a stream", event.stream)));
     }
     let data = json(&event.data)?;
-    let row = render(&(
+    let mut row = render(&(
         merchant,
         &event.stream,
         signed(event.sequence)?,
@@ -136,7 +145,9 @@ fn event_row(
         at,
         trace,
     ))?;
-    Ok(EventRow { stream: event.stream, sequence: event.sequence, row })
+    // The array stays open for one more value.
+    row.pop();
+    Ok(EventRow { stream: event.stream, sequence: event.sequence, at, row })
 }
 
 fn ticket_row(write: TicketWrite) -> Result<TicketRow, BackendError> {

@@ -54,7 +54,8 @@ static LOOK_UP: LazyLock<String> = LazyLock::new(|| {
          ON r.merchant = j.value ->> 0 AND r.id = j.value ->> 1"
     ));
     parts.push(format!(
-        "SELECT {HEAD}, '', NULL, NULL, NULL, coalesce(max(seq), 0), NULL, NULL FROM event_log"
+        "SELECT {HEAD}, '', NULL, NULL, NULL, coalesce(max(seq), 0), NULL, \
+         (SELECT latest FROM event_log ORDER BY seq DESC LIMIT 1) FROM event_log"
     ));
     format!("BEGIN IMMEDIATE; {}", parts.join(" UNION ALL "))
 });
@@ -92,9 +93,9 @@ static APPLY: LazyLock<String> = LazyLock::new(|| {
         values(6)
     ));
     script.push_str(&format!(
-        "INSERT INTO event_log (seq, merchant, stream, sequence, kind, subject, data, at, trace) \
-         SELECT ${HEAD} + key + 1, {} FROM json_each(${EVENTS});",
-        values(8)
+        "INSERT INTO event_log (seq, merchant, stream, sequence, kind, subject, data, at, trace, \
+         latest) SELECT ${HEAD} + key + 1, {} FROM json_each(${EVENTS});",
+        values(9)
     ));
     script.push_str(&format!(
         "INSERT INTO request (merchant, id, fingerprint, outcome, at) \
@@ -205,7 +206,10 @@ fn take(stored: &mut Stored, row: &SqliteRow) -> Result<(), Failure> {
     let number: i64 = row.try_get_unchecked(5)?;
     let unsigned = u64::try_from(number).unwrap_or_default();
     match place {
-        HEAD => stored.head = number,
+        HEAD => {
+            stored.head = number;
+            stored.latest = row.try_get_unchecked(7)?;
+        }
         EVENTS => {
             stored.events.entry(key).or_default().insert(unsigned);
         }
@@ -247,6 +251,7 @@ async fn apply(
     admitted: &[(&ChangeRows, Vec<u64>)],
     stored: &Stored,
 ) -> Result<(), Failure> {
+    let mut latest = stored.latest.unwrap_or(i64::MIN);
     let mut rows: Vec<JsonArray> = (0..REQUESTS).map(|_| JsonArray::new()).collect();
     for (change, versions) in admitted {
         for record in &change.records {
@@ -256,7 +261,8 @@ async fn apply(
             rows[TICKETS - 1].push(&ticket.row(*version).map_err(Failure::Backend)?);
         }
         for event in &change.events {
-            rows[EVENTS - 1].push(&event.row);
+            latest = latest.max(event.at);
+            rows[EVENTS - 1].push(&event.row(latest));
         }
         if let Some(request) = &change.request {
             rows[REQUESTS - 1].push(&request.row);

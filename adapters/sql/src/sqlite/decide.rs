@@ -29,6 +29,8 @@ pub(crate) struct Stored {
     pub(crate) head: i64,
     /// How the counters of tickets change.
     pub(crate) counts: HashMap<(Sort, Stage), i64>,
+    /// The latest time of all events in the log.
+    pub(crate) latest: Option<i64>,
 }
 
 impl Stored {

@@ -1,6 +1,7 @@
 //! Conditions for reads that SQLite answers with one prepared statement whatever their length.
 
 use printmill_backend::database::Alike;
+use printmill_domain::event::Shard;
 use sea_orm::sea_query::{Expr, SimpleExpr};
 
 /// Whether the id is one of several.
@@ -40,3 +41,27 @@ SELECT lane, merchant, min(due_at) AS due_at FROM (
     UNION ALL
     SELECT lane, merchant, due_at FROM ticket WHERE stage = 'sent'
 ) WHERE due_at IS NOT NULL GROUP BY lane, merchant";
+
+/// Whether an event is a merchant's, said so that SQLite does not look it up by that.
+pub(crate) fn merchant_without_index(merchant: String) -> SimpleExpr {
+    Expr::cust_with_values("+merchant = ?", [merchant])
+}
+
+/// Holds for every event, and lets SQLite look events up by kind alone, or by merchant alone.
+pub(crate) fn by_one_alone() -> SimpleExpr {
+    Expr::cust("seq > 0")
+}
+
+/// Whether a stream's id has one of several prefixes.
+pub(crate) fn stream_kind_among(prefixes: &[String]) -> SimpleExpr {
+    let array = serde_json::Value::from(prefixes).to_string();
+    let prefix = "substr(stream, 1, instr(stream, '_') - 1) IN (SELECT value FROM json_each(?))";
+    Expr::cust_with_values(prefix, [array])
+}
+
+/// Whether a stream is in a part of all streams.
+pub(crate) fn stream_in_shard(shard: Shard) -> SimpleExpr {
+    let letters: Vec<String> = shard.last_letters().map(String::from).collect();
+    let array = serde_json::Value::from(letters).to_string();
+    Expr::cust_with_values("substr(stream, -1) IN (SELECT value FROM json_each(?))", [array])
+}

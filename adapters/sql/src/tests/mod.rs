@@ -3,6 +3,7 @@
 mod batches;
 mod crash;
 mod files;
+mod plans;
 mod queue;
 
 use anyhow::Result;

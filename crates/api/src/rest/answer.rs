@@ -59,9 +59,12 @@ pub(super) fn stream(
             } else {
                 messages.next().await?
             };
-            match next.and_then(|message| json(&output, &message)) {
-                Ok(json) if events => Some((format!("data: {json}\n\n").into(), Some(messages))),
-                Ok(json) => Some((format!("{json}\n").into(), Some(messages))),
+            let next = next.and_then(|message| decode(&output, &message));
+            match next.and_then(|message| Ok((place(&message), text(&message)?))) {
+                Ok((id, json)) if events => {
+                    Some((format!("{id}data: {json}\n\n").into(), Some(messages)))
+                }
+                Ok((_, json)) => Some((format!("{json}\n").into(), Some(messages))),
                 Err(problem) => {
                     let body = errors::body(&problem, &traceparent);
                     let text = if events {
@@ -85,7 +88,22 @@ pub(super) fn stream(
 
 /// A message as canonical proto3 JSON, with empty fields written out.
 pub(super) fn json(kind: &MessageDescriptor, message: &[u8]) -> Result<String, Problem> {
-    let message = DynamicMessage::decode(kind.clone(), message).map_err(|_| errors::internal())?;
+    text(&decode(kind, message)?)
+}
+
+fn decode(kind: &MessageDescriptor, message: &[u8]) -> Result<DynamicMessage, Problem> {
+    DynamicMessage::decode(kind.clone(), message).map_err(|_| errors::internal())
+}
+
+/// The line that says where the stream goes on after a message; an `EventSource` sends it back
+/// as `Last-Event-ID`.
+fn place(message: &DynamicMessage) -> String {
+    let places = ["seq", "sequence"].iter().filter_map(|name| message.get_field_by_name(name));
+    let place = places.filter_map(|value| value.as_i64()).next();
+    place.map(|place| format!("id: {place}\n")).unwrap_or_default()
+}
+
+fn text(message: &DynamicMessage) -> Result<String, Problem> {
     let options = SerializeOptions::new().skip_default_fields(false);
     let mut text = vec![];
     let mut serializer = serde_json::Serializer::new(&mut text);

@@ -41,6 +41,7 @@ pub(super) fn message(
     {
         set(&mut object, &field, key)?;
     }
+    resume(&input, parts, &mut object)?;
     let options = DeserializeOptions::new().deny_unknown_fields(true);
     let message = DynamicMessage::deserialize_with_options(input, Value::Object(object), &options)
         .map_err(|error| errors::unreadable(&format!("the request cannot be read: {error}")))?;
@@ -68,6 +69,26 @@ fn query(parts: &Parts) -> Result<Vec<(String, String)>, Problem> {
         return Err(errors::unreadable("the query has too many parameters"));
     }
     Ok(pairs)
+}
+
+/// The fields that say where a stream goes on.
+const RESUMING: [&str; 2] = ["after_seq", "after_sequence"];
+
+/// A browser's `EventSource` repeats its first request and says in a header how far it got. That
+/// counts, whatever the query says.
+fn resume(
+    input: &MessageDescriptor,
+    parts: &Parts,
+    object: &mut Map<String, Value>,
+) -> Result<(), Problem> {
+    let Some(value) = parts.headers.get("last-event-id") else { return Ok(()) };
+    let mut fields = RESUMING.iter().filter_map(|name| input.get_field_by_name(name));
+    let Some(field) = fields.next() else { return Ok(()) };
+    let text = value.to_str().map_err(|_| errors::unreadable("Last-Event-ID is not text"))?;
+    for name in [field.name(), field.json_name(), "since"] {
+        object.remove(name);
+    }
+    set(object, &field, text.to_owned())
 }
 
 fn idempotency_key(parts: &Parts) -> Result<Option<String>, Problem> {
@@ -110,6 +131,10 @@ fn set(
                 let known: Vec<_> = names.values().map(|value| value.name().to_owned()).collect();
                 wrong(&format!("one of {}", known.join(", ")))
             })?;
+            Value::String(text)
+        }
+        // Canonical JSON has it as text.
+        Kind::Message(message) if message.full_name() == "google.protobuf.Timestamp" => {
             Value::String(text)
         }
         _ => return Err(wrong("sent in the body")),

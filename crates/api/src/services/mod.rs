@@ -2,6 +2,8 @@
 
 mod assets;
 mod catalogue;
+mod event_watch;
+mod events;
 mod facilities;
 mod operations;
 mod orders;
@@ -30,6 +32,7 @@ use printmill_proto::v1;
 use prost::Message;
 use sha2::{Digest, Sha256};
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status};
@@ -37,6 +40,7 @@ use tonic::{Request, Response, Status};
 use crate::options::MESSAGE_BYTES_MAX;
 use v1::asset_service_server::AssetServiceServer;
 use v1::catalogue_service_server::CatalogueServiceServer;
+use v1::event_service_server::EventServiceServer;
 use v1::facility_service_server::FacilityServiceServer;
 use v1::operations_service_server::OperationsServiceServer;
 use v1::order_service_server::OrderServiceServer;
@@ -77,6 +81,8 @@ pub(crate) struct Edge {
     pub(crate) streams: Arc<Semaphore>,
     /// Places for uploads.
     pub(crate) uploads: Arc<Semaphore>,
+    /// How long a watch of events may be silent.
+    pub(crate) heartbeat: Duration,
     /// Set when the node begins to leave.
     pub(crate) stopping: CancellationToken,
 }
@@ -94,6 +100,7 @@ pub(crate) fn add(routes: tonic::service::Routes, edge: &Edge) -> tonic::service
         routes,
         AssetServiceServer,
         CatalogueServiceServer,
+        EventServiceServer,
         FacilityServiceServer,
         OperationsServiceServer,
         OrderServiceServer,

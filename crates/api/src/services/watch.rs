@@ -107,7 +107,7 @@ impl Watch {
     }
 }
 
-fn leaving() -> Problem {
+pub(super) fn leaving() -> Problem {
     Problem::new(
         Code::Cancelled,
         "the node is shutting down",

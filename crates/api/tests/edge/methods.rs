@@ -51,6 +51,8 @@ fn case(method: &str, made: &Made, lease_token: &str, lane: &str) -> Option<Stra
         | "OrderService/GetOrder"
         | "OrderService/ListOrderEvents"
         | "OrderService/WatchOrder" => hidden(order()),
+        "EventService/ListEvents" | "EventService/Watch" => hidden(json!({ "stream": made.order })),
+        "EventService/ListEventCounts" => Some(SeesNothing(json!({}))),
         "OrderService/GetItemFile" => hidden(json!({ "orderId": made.order, "itemId": made.item })),
         "FacilityService/GetPrintJob" | "FacilityService/GetPrintJobFile" => hidden(job()),
         "FacilityService/AcceptPrintJob" => {

@@ -111,7 +111,13 @@ async fn queries_take_a_part_of_the_log(subject: Store) -> anyhow::Result<()> {
         (EventQuery { merchant: Some(one), ..all.clone() }, vec![1, 2, 4, 5]),
         (EventQuery { stream: Some(first.to_string()), ..all.clone() }, vec![1, 4, 5]),
         (
-            EventQuery { after: 1, limit: 1, merchant: Some(one), stream: Some(first.to_string()) },
+            EventQuery {
+                after: 1,
+                limit: 1,
+                merchant: Some(one),
+                stream: Some(first.to_string()),
+                ..EventQuery::default()
+            },
             vec![4],
         ),
     ];

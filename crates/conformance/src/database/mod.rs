@@ -2,6 +2,7 @@
 
 mod atomicity;
 mod durability;
+mod event_reads;
 mod events;
 mod fences;
 mod log_order;
@@ -48,6 +49,7 @@ where
     fences::cases(&mut suite);
     requests::cases(&mut suite);
     events::cases(&mut suite);
+    event_reads::cases(&mut suite);
     log_order::cases(&mut suite);
     reads::cases(&mut suite, claims);
     scope::cases(&mut suite);

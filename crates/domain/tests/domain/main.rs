@@ -13,6 +13,7 @@ mod prints;
 mod quotes;
 mod routing;
 mod scaling;
+mod subscriptions;
 mod tickets;
 
 /// How every property here is tried. A failing case is printed with its shrunk input and kept as

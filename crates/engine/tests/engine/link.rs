@@ -7,6 +7,7 @@ use printmill_backend::database::{
     Alike, Database, DatabaseCaps, EventQuery, OldestReady, Page, Scope, StageCount, TicketQuery,
 };
 use printmill_backend::error::{BackendError, Fault};
+use printmill_domain::Timestamp;
 use printmill_domain::aggregate::Kind;
 use printmill_domain::event::Event;
 use printmill_domain::ids::{MerchantId, TicketId};
@@ -123,6 +124,12 @@ impl Database for Link {
     }
     async fn head(&self) -> Result<u64, BackendError> {
         self.database.head().await
+    }
+    async fn oldest(&self) -> Result<u64, BackendError> {
+        self.database.oldest().await
+    }
+    async fn seq_at(&self, time: Timestamp) -> Result<u64, BackendError> {
+        self.database.seq_at(time).await
     }
     fn commits(&self) -> watch::Receiver<u64> {
         self.database.commits()

@@ -1,11 +1,13 @@
 //! The engine against the memory adapter, in paused time: nothing here waits for a real clock.
 
 mod commands;
+mod consumers;
 mod fencing;
 mod heartbeats;
 mod jobs;
 mod leaving;
 mod link;
+mod readers;
 mod reconciling;
 mod relaying;
 mod retrying;

@@ -1,7 +1,9 @@
 //! The commands, one file each.
 
 pub(crate) mod config;
+pub(crate) mod consumers;
 pub(crate) mod demo;
+pub(crate) mod events;
 pub(crate) mod facility;
 pub(crate) mod keys;
 pub(crate) mod order;
@@ -38,6 +40,7 @@ pub(crate) fn run(cli: Cli) -> Outcome {
         Command::Quote(args) => client_runtime()?.block_on(quote::run(&args, json)),
         Command::Order(args) => client_runtime()?.block_on(order::run(&args, json)),
         Command::Orders(command) => client_runtime()?.block_on(orders::run(&command, json)),
+        Command::Events(command) => client_runtime()?.block_on(events::run(&command, json)),
         Command::Facility(command) => {
             client_runtime()?.block_on(facility::run(&command, file, json))
         }
@@ -45,6 +48,9 @@ pub(crate) fn run(cli: Cli) -> Outcome {
         Command::Queues(args) => client_runtime()?.block_on(queues::run(&args, file, json)),
         Command::Tickets(command) => client_runtime()?.block_on(tickets::run(&command, file, json)),
         Command::Keys(command) => client_runtime()?.block_on(keys::run(&command, file, json)),
+        Command::Consumers(command) => {
+            client_runtime()?.block_on(consumers::run(&command, file, json))
+        }
         Command::Config(args) => config::run(&args, file, json),
         Command::Completions(CompletionsArgs { shell }) => {
             let mut script = vec![];
