@@ -4,6 +4,7 @@
 //! Nothing here knows what is printed. Capabilities bring [`handler::Handler`]s.
 
 pub mod budget;
+pub mod cancel;
 pub mod command;
 pub mod handler;
 mod leadership;
@@ -13,6 +14,7 @@ pub mod operations;
 pub mod reconciler;
 pub mod relay;
 pub mod sequencer;
+pub mod settle;
 mod window;
 pub mod worker;
 

@@ -8,7 +8,8 @@ use printmill_domain::api_key::Scope;
 use printmill_domain::lane::Lane;
 use printmill_domain::print_job::MAKE;
 use printmill_domain::problem::{Code, Problem};
-use printmill_domain::ticket::{RetryPolicy, Ticket};
+use printmill_domain::retry::RetryPolicy;
+use printmill_domain::ticket::Ticket;
 use printmill_engine::lease::Leased;
 use printmill_proto::v1;
 use std::time::Duration;
@@ -52,7 +53,8 @@ impl v1::work_service_server::WorkService for Edge {
             let (token, ticket) =
                 self.held(caller(&request)?, &request.get_ref().lease_token).await?;
             let leases = &self.services.leases;
-            let ticket = leases.extend(&ticket, &token.fence, &token.receipt(), progress).await?;
+            let ticket =
+                leases.extend(&ticket, &token.fence, &token.receipt(), progress, "").await?;
             let expire_time = ticket.lease_until.and_then(convert::time);
             Ok(v1::ExtendWorkResponse { expire_time })
         };

@@ -1,11 +1,13 @@
 //! The engine against the memory adapter, in paused time: nothing here waits for a real clock.
 
+mod cancelling;
 mod commands;
 mod fencing;
 mod heartbeats;
 mod jobs;
 mod leaving;
 mod link;
+mod poison;
 mod reconciling;
 mod relaying;
 mod retrying;
