@@ -5,6 +5,7 @@ use printmill_backend::database::Scope;
 use printmill_backend::{BackendError, Change, Database, DatabaseExt};
 use printmill_domain::Timestamp;
 use printmill_domain::aggregate::{Aggregate, Versioned};
+use printmill_domain::asset::BlobRef;
 use printmill_domain::ids::Id;
 use printmill_domain::problem::{Code, Problem};
 use printmill_domain::retry::RetryPolicy;
@@ -163,10 +164,57 @@ pub trait Handler: Send + Sync {
         Ok(Change::new(work.ticket.merchant, now))
     }
 
+    /// Whether workers outside may do what `perform` does.
+    fn is_open(&self) -> bool {
+        false
+    }
+
+    /// What a worker outside needs for the work.
+    async fn needs(&self, work: &Work) -> Result<Needs, Failure> {
+        let _ = work;
+        Ok(Needs::default())
+    }
+
+    /// Checks what a worker outside answered, and makes of it what `perform` would have given.
+    /// Nothing is changed by a refusal.
+    async fn accept(&self, work: &Work, answer: Value) -> Result<Value, Problem> {
+        let _ = answer;
+        Err(closed(&work.ticket.kind))
+    }
+
     /// How often and when a failed ticket is tried again.
     fn retry(&self) -> RetryPolicy {
         RetryPolicy::default()
     }
+}
+
+/// What a worker outside needs for its work.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Needs {
+    /// Files of the ticket's merchant, by what the work calls them.
+    pub files: Vec<NeededFile>,
+    /// What else it needs: an object, or nothing.
+    pub details: Value,
+}
+
+/// A file that a worker outside needs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NeededFile {
+    /// What the work calls it.
+    pub name: String,
+    /// The file.
+    pub blob: BlobRef,
+    /// Its media type.
+    pub media_type: String,
+}
+
+/// The refusal of a kind that only Printmill itself works on.
+pub fn closed(kind: &str) -> Problem {
+    Problem::new(
+        Code::PermissionDenied,
+        format!("{kind} is worked on by Printmill itself"),
+        "lease kinds that workers outside may work on: see docs/guides/workers.md",
+    )
 }
 
 /// Handlers by kind.

@@ -7,6 +7,7 @@ use printmill_domain::lane::Lane;
 use printmill_domain::problem::{Code, Problem};
 use printmill_domain::retry::RetryPolicy;
 use printmill_domain::ticket::{Fence, Ticket, TicketState};
+use printmill_domain::ticket_history::AttemptEnd;
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -323,6 +324,15 @@ impl Leases {
         let ticket = ticket.ok_or_else(|| Problem::not_found("ticket", fence.ticket))?;
         ticket.check(fence)?;
         Ok(ticket)
+    }
+
+    /// Whether the attempt of a fence ended with its effect committed.
+    pub async fn was_done(&self, fence: &Fence) -> Result<bool, Problem> {
+        let found = self.database.tickets(&[fence.ticket]).await?;
+        let last = found.first().and_then(|ticket| ticket.history.last());
+        Ok(last.is_some_and(|last| {
+            last.attempt == fence.attempt && last.end == Some(AttemptEnd::Done)
+        }))
     }
 
     async fn acknowledge(&self, receipt: &Receipt) {

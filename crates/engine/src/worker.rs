@@ -76,6 +76,17 @@ impl Worker {
     /// Works until `shutdown`, then lets running work finish within the drain time and hands the
     /// rest back.
     pub async fn run(self, shutdown: impl Future<Output = ()>) {
+        self.run_until(shutdown, std::future::pending()).await;
+    }
+
+    /// As `run`; when `notice` comes first or meanwhile, everything is handed back at once, since
+    /// the machine is about to go.
+    pub async fn run_until(
+        self,
+        shutdown: impl Future<Output = ()>,
+        notice: impl Future<Output = ()>,
+    ) {
+        tokio::pin!(notice);
         let leaving = CancellationToken::new();
         let cancel_work = CancellationToken::new();
         let mut lanes = JoinSet::new();
@@ -83,14 +94,21 @@ impl Worker {
             let worker = self.clone();
             lanes.spawn(worker.serve(served, leaving.clone(), cancel_work.clone()));
         }
-        shutdown.await;
+        let drain = tokio::select! {
+            () = shutdown => self.options.drain,
+            () = &mut notice => Duration::ZERO,
+        };
         leaving.cancel();
         let drained = async { while lanes.join_next().await.is_some() {} };
         tokio::pin!(drained);
-        if tokio::time::timeout(self.options.drain, &mut drained).await.is_err() {
-            cancel_work.cancel();
-            drained.await;
+        tokio::select! {
+            biased;
+            () = &mut drained => return,
+            () = tokio::time::sleep(drain) => {}
+            () = &mut notice, if !drain.is_zero() => {}
         }
+        cancel_work.cancel();
+        drained.await;
     }
 
     async fn serve(

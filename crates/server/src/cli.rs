@@ -4,7 +4,7 @@ use crate::bootstrap;
 use crate::commands::{
     config::ConfigArgs, demo::DemoArgs, facility::FacilityCommand, keys::KeysCommand,
     order::OrderArgs, orders::OrdersCommand, queues::QueuesArgs, quote::QuoteArgs,
-    serve::ServeArgs, up::UpArgs, upload::UploadArgs,
+    serve::ServeArgs, tickets::TicketsCommand, up::UpArgs, upload::UploadArgs,
 };
 use crate::failure::Outcome;
 use clap::{Args, Parser, Subcommand};
@@ -64,6 +64,9 @@ pub(crate) enum Command {
     Products(ProductsArgs),
     /// Show how much work waits and runs in each lane.
     Queues(QueuesArgs),
+    /// Look into single units of work.
+    #[command(subcommand)]
+    Tickets(TicketsCommand),
     /// Make, list and revoke API keys, straight in the configured database.
     #[command(subcommand)]
     Keys(KeysCommand),

@@ -22,6 +22,8 @@ const COMMANDS: &[&[&str]] = &[
     &["facility", "list"],
     &["products"],
     &["queues"],
+    &["tickets"],
+    &["tickets", "show"],
     &["keys"],
     &["keys", "create"],
     &["keys", "list"],
@@ -62,7 +64,7 @@ fn every_commands_help_is_as_reviewed() {
 
 #[test]
 fn every_command_that_does_something_shows_examples() {
-    let groups = [&["orders"][..], &["facility"], &["keys"]];
+    let groups = [&["orders"][..], &["facility"], &["keys"], &["tickets"]];
     for words in COMMANDS.iter().filter(|words| !groups.contains(words)) {
         let arguments: Vec<&str> = words.iter().copied().chain(["--help"]).collect();
         let (_, out, _) = run(&arguments);

@@ -91,6 +91,8 @@ record_tables! {
     print_job = "print_job";
     /// Print facilities.
     facility = "facility";
+    /// Who leads.
+    leadership = "leadership";
 }
 
 /// Runs an expression with `$entity` standing for the entity of a kind.
@@ -129,6 +131,10 @@ macro_rules! for_kind {
             }
             Kind::Facility => {
                 type $entity = record::facility::Entity;
+                $body
+            }
+            Kind::Leadership => {
+                type $entity = record::leadership::Entity;
                 $body
             }
         }

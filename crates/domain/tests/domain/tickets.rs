@@ -144,8 +144,6 @@ impl World {
 
     fn check_step(&self, before: &Ticket, next: &Ticket, step: &Move, seconds: i64) {
         assert_eq!(next.version, before.version + 1, "every change counts");
-        let identity =
-            |t: &Ticket| (t.id, t.merchant, t.lane.clone(), t.kind.clone(), t.created_at);
         assert_eq!(identity(before), identity(next));
         if before.state.is_final() && !matches!(step, Move::Replay) {
             assert_eq!(next.state, before.state, "the end is the end");
@@ -261,6 +259,11 @@ impl World {
             assert!(moves.iter().all(|moved| moved.is_ok() == holds), "{fence:?} {ticket:?}");
         }
     }
+}
+
+/// What never changes.
+fn identity(ticket: &Ticket) -> impl PartialEq + std::fmt::Debug {
+    (ticket.id, ticket.merchant, ticket.lane.clone(), ticket.kind.clone(), ticket.created_at)
 }
 
 proptest! {

@@ -1,7 +1,9 @@
 //! Promises to users, end to end: real processes, the public API, kills and hostile input.
 
 mod hostile;
+mod leaving;
 mod node_killed;
+mod python_worker;
 mod queue_lost;
 mod shipped;
 mod startup;

@@ -10,6 +10,8 @@ pub(crate) mod products;
 pub(crate) mod queues;
 pub(crate) mod quote;
 pub(crate) mod serve;
+pub(crate) mod ticket_show;
+pub(crate) mod tickets;
 pub(crate) mod timeline;
 pub(crate) mod up;
 pub(crate) mod upload;
@@ -42,6 +44,7 @@ pub(crate) fn run(cli: Cli) -> Outcome {
         }
         Command::Products(args) => client_runtime()?.block_on(products::run(&args, json)),
         Command::Queues(args) => client_runtime()?.block_on(queues::run(&args, file, json)),
+        Command::Tickets(command) => client_runtime()?.block_on(tickets::run(&command, file, json)),
         Command::Keys(command) => client_runtime()?.block_on(keys::run(&command, file, json)),
         Command::Config(args) => config::run(&args, file, json),
         Command::Completions(CompletionsArgs { shell }) => {

@@ -1,6 +1,7 @@
 //! The worker role: charges, inspects, routes and renders.
 
 use crate::config::Settings;
+use crate::spot::Notice;
 use crate::wiring::Backends;
 use printmill_domain::lane::Lane;
 use printmill_engine::LEASE;
@@ -13,7 +14,8 @@ use tokio_util::sync::CancellationToken;
 /// Short work at the same time: it waits for others more than it computes.
 const EXPRESS_CONCURRENCY: usize = 16;
 
-/// Works until `shutdown`, then lets running work finish within the drain time.
+/// Works until `shutdown`, then lets running work finish within the drain time. A spot notice shuts
+/// the whole node down, and hands the work back at once.
 pub(crate) async fn run(
     settings: &Settings,
     backends: &Backends,
@@ -40,5 +42,17 @@ pub(crate) async fn run(
         drain: Duration::from_secs(settings.drain_seconds),
     };
     let leases = Leases::new(database, queue, clock, LEASE);
-    Worker::new(leases, handlers, metrics, options).run(shutdown.cancelled_owned()).await;
+    let notice = settings.spot_notice.as_deref().and_then(Notice::parse);
+    let noticed = async {
+        match notice {
+            None => std::future::pending().await,
+            Some(notice) => {
+                notice.wait().await;
+                tracing::warn!("spot notice, handing everything back");
+                shutdown.cancel();
+            }
+        }
+    };
+    let worker = Worker::new(leases, handlers, metrics, options);
+    worker.run_until(shutdown.clone().cancelled_owned(), noticed).await;
 }
