@@ -3,11 +3,15 @@
 //! `cargo run --release -p printmill-bench -- all` prints tables in Markdown. Build the binary
 //! first, in release: `cargo build --release`.
 
+mod counts;
 mod footprint;
 mod intake;
+mod jobs;
 mod latency;
 mod machine;
+mod raw_jobs;
 mod raw_sqlite;
+mod scaling;
 mod table;
 
 use clap::{Parser, Subcommand};
@@ -31,6 +35,12 @@ enum What {
     Latency(latency::Options),
     /// Start-up time, and memory and processor time of an idle node.
     Footprint(footprint::Options),
+    /// Jobs that do nothing, through the whole engine, against a table of jobs by hand.
+    Jobs(jobs::Options),
+    /// What statistics cost with a million tickets parked.
+    Counts(counts::Options),
+    /// How many workers: Printmill's policy against KEDA's and AWS's, simulated.
+    Scaling(scaling::Options),
     /// Everything, with its defaults.
     All,
 }
@@ -38,15 +48,23 @@ enum What {
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
     let cli = Cli::parse();
+    if let What::Scaling(options) = &cli.what {
+        return scaling::run(options);
+    }
     machine::print()?;
     match cli.what {
+        What::Scaling(options) => scaling::run(&options),
         What::Intake(options) => intake::run(&options).await,
         What::Latency(options) => latency::run(&options).await,
         What::Footprint(options) => footprint::run(&options).await,
+        What::Jobs(options) => jobs::run(&options).await,
+        What::Counts(options) => counts::run(&options).await,
         What::All => {
             footprint::run(&footprint::Options::default()).await?;
             intake::run(&intake::Options::default()).await?;
-            latency::run(&latency::Options::default()).await
+            latency::run(&latency::Options::default()).await?;
+            jobs::run(&jobs::Options::default()).await?;
+            counts::run(&counts::Options::default()).await
         }
     }
 }

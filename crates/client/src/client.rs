@@ -180,6 +180,10 @@ impl Client {
         list_lanes: operations(v1::ListLanesRequest) -> v1::ListLanesResponse;
         /// A ticket with its history. Needs an operator's key.
         get_ticket: operations(v1::GetTicketRequest) -> v1::Ticket;
+        /// A page of tickets that were given up. Needs an operator's key.
+        list_dead_tickets: operations(v1::ListDeadTicketsRequest) -> v1::ListDeadTicketsResponse;
+        /// Has tickets that were given up tried again. Needs an operator's key.
+        replay_tickets: operations(v1::ReplayTicketsRequest) -> v1::ReplayTicketsResponse;
         /// One of the facility's print jobs.
         get_print_job: facilities(v1::GetPrintJobRequest) -> v1::PrintJob;
         /// A page of the facility's print jobs, newest first.

@@ -30,6 +30,7 @@ pub mod problem;
 pub mod quote;
 pub mod retry;
 pub mod routing;
+pub mod scaling;
 pub mod shipment;
 pub mod ticket;
 pub mod ticket_end;

@@ -74,6 +74,7 @@ impl Node {
             shutdown.cancel();
             served
         };
+        let turns = self.settings.turn_policy()?;
         let working = async {
             if self.settings.roles.has(Role::Worker) {
                 let metrics = metrics.clone();
@@ -82,7 +83,8 @@ impl Node {
         };
         let dispatching = async {
             if self.settings.roles.has(Role::Dispatcher) {
-                roles::dispatcher::run(&self.backends, metrics.clone(), shutdown.clone()).await;
+                let (metrics, shutdown) = (metrics.clone(), shutdown.clone());
+                roles::dispatcher::run(&self.backends, turns, metrics, shutdown).await;
             }
         };
         let (served, (), ()) = tokio::join!(serving, working, dispatching);

@@ -24,6 +24,8 @@ const COMMANDS: &[&[&str]] = &[
     &["queues"],
     &["tickets"],
     &["tickets", "show"],
+    &["tickets", "dead"],
+    &["tickets", "replay"],
     &["keys"],
     &["keys", "create"],
     &["keys", "list"],

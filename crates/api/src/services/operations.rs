@@ -2,9 +2,13 @@
 
 use super::{Edge, answer, caller};
 use crate::convert::{self, operations, tickets};
+use crate::page;
 use printmill_domain::problem::Problem;
 use printmill_proto::v1;
 use tonic::{Request, Response, Status};
+
+/// The most tickets that one call has tried again.
+const REPLAYED_MAX: u32 = 1_000;
 
 #[tonic::async_trait]
 impl v1::operations_service_server::OperationsService for Edge {
@@ -33,5 +37,53 @@ impl v1::operations_service_server::OperationsService for Edge {
             Ok::<_, Problem>(tickets::ticket(&found))
         };
         answer(found.await)
+    }
+
+    async fn list_dead_tickets(
+        &self,
+        request: Request<v1::ListDeadTicketsRequest>,
+    ) -> Result<Response<v1::ListDeadTicketsResponse>, Status> {
+        let listed = async {
+            caller(&request)?.operator()?;
+            let wanted = request.get_ref();
+            let limit = page::size(wanted.page_size)?;
+            let mut query = operations::dead_query(wanted.filter.as_ref())?;
+            query.after = page::ticket_place(&wanted.page_token)?;
+            let found = self.services.operations.dead_tickets(query, limit).await?;
+            Ok(v1::ListDeadTicketsResponse {
+                next_page_token: page::after_tickets(&found, limit),
+                tickets: found.iter().map(operations::dead_ticket).collect(),
+            })
+        };
+        answer(listed.await)
+    }
+
+    async fn replay_tickets(
+        &self,
+        request: Request<v1::ReplayTicketsRequest>,
+    ) -> Result<Response<v1::ReplayTicketsResponse>, Status> {
+        let replayed = async {
+            caller(&request)?.operator()?;
+            let wanted = request.get_ref();
+            let operations = &self.services.operations;
+            let replayed = match (wanted.ticket_id.as_str(), &wanted.filter) {
+                ("", Some(filter)) => {
+                    let query = operations::dead_query(Some(filter))?;
+                    operations.replay_all(query, REPLAYED_MAX).await?
+                }
+                (id, None) => {
+                    vec![operations.replay(convert::id("ticket_id", id)?).await?.id]
+                }
+                _ => {
+                    let either = "must be empty when there is a filter";
+                    return Err(Problem::invalid_field("ticket_id", either));
+                }
+            };
+            Ok(v1::ReplayTicketsResponse {
+                more: replayed.len() >= REPLAYED_MAX as usize,
+                ticket_ids: replayed.iter().map(ToString::to_string).collect(),
+            })
+        };
+        answer(replayed.await)
     }
 }

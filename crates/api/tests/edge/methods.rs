@@ -71,7 +71,9 @@ fn case(method: &str, made: &Made, lease_token: &str, lane: &str) -> Option<Stra
             Some(Gets(Code::LeaseLost, message))
         }
         "OperationsService/GetTicket" => Some(Gets(Code::PermissionDenied, json!({}))),
-        "OperationsService/ListLanes" => Some(Gets(Code::PermissionDenied, json!({}))),
+        "OperationsService/ListLanes"
+        | "OperationsService/ListDeadTickets"
+        | "OperationsService/ReplayTickets" => Some(Gets(Code::PermissionDenied, json!({}))),
         _ => None,
     }
 }

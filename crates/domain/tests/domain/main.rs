@@ -12,6 +12,7 @@ mod print_jobs;
 mod prints;
 mod quotes;
 mod routing;
+mod scaling;
 mod tickets;
 
 /// How every property here is tried. A failing case is printed with its shrunk input and kept as

@@ -2,6 +2,7 @@
 
 mod hostile;
 mod leaving;
+mod memory;
 mod node_killed;
 mod python_worker;
 mod queue_lost;

@@ -43,7 +43,7 @@ pub(crate) async fn run(args: &QueuesArgs, file: Option<&Path>, json: bool) -> O
         }
         output::line(table(&lanes, args.merchants));
         if lanes.iter().any(|lane| lane.dead > 0) {
-            output::next_steps(&[("printmill tickets list --dead", "what was given up, and why")]);
+            output::next_steps(&[("printmill tickets dead", "what was given up, and why")]);
         }
         return Ok(());
     }

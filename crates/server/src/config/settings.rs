@@ -84,6 +84,13 @@ settings! {
         "The payment gateway: sandbox:// takes no money, and declines the method sandbox-declined";
     render_concurrency: Option<u64>, true, "2",
         "Files rendered at the same time, 1 to 256. Unset: one for each core";
+    limits: Option<String>, false, "\"item.render each at_once=4; payment.charge all per_minute=600\"",
+        "How much work may be in work at once or begin in a minute, as KIND WHOSE at_once=N \
+         per_minute=N, with semicolons between; KIND may be *, and WHOSE is each (merchant by \
+         itself), all (together) or a merchant's id. Unset: no limits";
+    weights: Option<String>, false, "\"mer_01kf0000000000000000000000=4\"",
+        "How many tickets a round a merchant gets while several wait, as MERCHANT=WEIGHT, with \
+         semicolons between. Unset: one each";
     drain_seconds: u64, true, "20",
         "How long running work may go on after the first signal to stop, 0 to 3600";
     spot_notice: Option<String>, false, "\"aws\"",
@@ -207,6 +214,8 @@ impl Default for Settings {
             blobs: None,
             payments: "sandbox://".into(),
             render_concurrency: None,
+            limits: None,
+            weights: None,
             drain_seconds: 20,
             spot_notice: None,
             log: "info".into(),
@@ -301,6 +310,7 @@ impl Settings {
             let advice = "write aws, gcp, file:///PATH or an http:// address";
             return wrong(format!("'spot_notice' = {notice} is nothing to ask"), advice);
         }
+        self.turn_policy()?;
         if let Some(key) = &self.signing_key
             && !hex::decode(key).is_ok_and(|bytes| bytes.len() == 32)
         {
