@@ -198,7 +198,7 @@ fn wanted(query: &TicketQuery, ticket: &Ticket) -> bool {
             let since = match ticket.state {
                 TicketState::Queued => ticket.sent_at,
                 TicketState::Leased => ticket.lease_until,
-                TicketState::Done | TicketState::Dead => None,
+                TicketState::Done | TicketState::Dead | TicketState::Cancelled => None,
             };
             ticket.lane == *lane && since.is_some_and(|since| since < *before)
         }

@@ -5,7 +5,7 @@ use crate::sign::Signer;
 use http::Method;
 use printmill_domain::Timestamp;
 use printmill_domain::asset::BlobRef;
-use printmill_domain::ids::{AssetId, MerchantId};
+use printmill_domain::ids::{AssetId, MerchantId, TicketId};
 use printmill_domain::problem::{Code, Problem};
 use printmill_proto::v1;
 use url::Url;
@@ -55,6 +55,20 @@ impl Links {
         let size = announced.map(|blob| blob.size.to_string());
         let query: Vec<_> = size.as_deref().map(|size| ("size", size)).into_iter().collect();
         self.link(&Method::PUT, &path, &query, announced, now)
+    }
+
+    /// Where to PUT a file that work on a ticket made.
+    pub(crate) fn work_upload(
+        &self,
+        merchant: MerchantId,
+        ticket: TicketId,
+        size: u64,
+        now: Timestamp,
+    ) -> v1::Link {
+        let path = format!("/v1/workUploads/{merchant}/{ticket}");
+        let mut link = self.link(&Method::PUT, &path, &[("size", &size.to_string())], None, now);
+        link.size = i64::try_from(size).unwrap_or(i64::MAX);
+        link
     }
 
     /// Where to GET a merchant's file.

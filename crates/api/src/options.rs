@@ -10,6 +10,8 @@ pub const MESSAGE_BYTES_MAX: usize = 1024 * 1024;
 pub const HEADER_BYTES_MAX: usize = 16 * 1024;
 /// The most header fields of a request.
 pub(crate) const HEADERS_MAX: usize = 100;
+/// The largest file that a worker outside may upload, in bytes.
+pub(crate) const WORK_FILE_BYTES_MAX: u64 = 8 * 1024 * 1024 * 1024;
 /// How long a signed link works.
 pub const LINK_LIFE: Duration = Duration::from_secs(15 * 60);
 /// The most entries of a page.

@@ -131,6 +131,7 @@ fn router(app: Arc<App>) -> Router {
         .route("/metrics", get(metrics))
         .route("/openapi.json", get(document))
         .route("/v1/uploads/{merchant}/{asset}", put(uploads::upload))
+        .route("/v1/workUploads/{merchant}/{ticket}", put(uploads::upload_work))
         .route("/v1/files/{merchant}/{sha256}", get(downloads::download))
         .fallback(dispatch)
         .method_not_allowed_fallback(dispatch)

@@ -2,6 +2,7 @@
 
 use crate::convert;
 use crate::errors;
+use crate::options::WORK_FILE_BYTES_MAX;
 use crate::router::App;
 use crate::trace::Trace;
 use axum::Extension;
@@ -42,16 +43,17 @@ async fn store(
     let merchant = MerchantId::parse(merchant).map_err(|_| gone())?;
     let asset = AssetId::parse(asset).map_err(|_| gone())?;
     edge.services.assets.get(merchant, &asset).await?;
+    let limit = Limit { announced: link.size, most: ASSET_BYTES_MAX };
     let length = request.headers().get(header::CONTENT_LENGTH);
     let length = length.and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
     if let Some(length) = length {
-        check_size(length, link.size)?;
+        check_size(length, limit)?;
         if link.size.is_some_and(|size| size != length) {
             return Err(other_size());
         }
     }
     let _place = edge.uploads.clone().try_acquire_owned().map_err(|_| errors::busy())?;
-    let blob = receive(app, merchant, request.into_body(), link.size).await?;
+    let blob = receive(app, merchant, request.into_body(), limit).await?;
     let context = Context { trace: Some(trace.own.clone()), ..Context::of(merchant) };
     let received = edge.services.assets.receive_traced(&context, &asset, blob).await?;
     let received = convert::assets::asset(&received);
@@ -62,15 +64,57 @@ async fn store(
     Ok(response)
 }
 
+/// `PUT /v1/workUploads/{merchant}/{ticket}`: a file that work on a ticket made. Answers its name.
+pub(crate) async fn upload_work(
+    State(app): State<Arc<App>>,
+    Path((merchant, _)): Path<(String, String)>,
+    Extension(trace): Extension<Trace>,
+    request: Request<Body>,
+) -> Response<Body> {
+    let answer = store_work(&app, &merchant, request).await;
+    answer.unwrap_or_else(|problem| errors::response(&problem, &trace.own))
+}
+
+async fn store_work(
+    app: &App,
+    merchant: &str,
+    request: Request<Body>,
+) -> Result<Response<Body>, Problem> {
+    let edge = &app.edge;
+    let (path, query) = (request.uri().path(), request.uri().query().unwrap_or_default());
+    let link = edge.links.check_upload(path, query, edge.services.clock.now())?;
+    let merchant =
+        MerchantId::parse(merchant).map_err(|_| Problem::not_found("merchant", merchant))?;
+    let size = link.size.ok_or_else(other_size)?;
+    let _place = edge.uploads.clone().try_acquire_owned().map_err(|_| errors::busy())?;
+    let limit = Limit { announced: Some(size), most: WORK_FILE_BYTES_MAX };
+    let blob = receive(app, merchant, request.into_body(), limit).await?;
+    if blob.size != size {
+        return Err(other_size());
+    }
+    let json = serde_json::json!({ "sha256": blob.sha256, "size": blob.size });
+    let mut response = Response::new(Body::from(json.to_string()));
+    let json = HeaderValue::from_static("application/json");
+    response.headers_mut().insert(header::CONTENT_TYPE, json);
+    Ok(response)
+}
+
+/// How many bytes may arrive.
+#[derive(Debug, Clone, Copy)]
+struct Limit {
+    announced: Option<u64>,
+    most: u64,
+}
+
 async fn receive(
     app: &App,
     merchant: MerchantId,
     body: Body,
-    announced: Option<u64>,
+    limit: Limit,
 ) -> Result<BlobRef, Problem> {
     let refusal = Arc::new(Mutex::new(None));
-    let stream = Box::pin(watched(body, announced, app.idle_timeout, refusal.clone()));
-    let stored = app.edge.services.blobs.put_stream(merchant, stream, ASSET_BYTES_MAX).await;
+    let stream = Box::pin(watched(body, limit, app.idle_timeout, refusal.clone()));
+    let stored = app.edge.services.blobs.put_stream(merchant, stream, limit.most).await;
     let refusal = refusal.lock().unwrap_or_else(PoisonError::into_inner).take();
     match (stored, refusal) {
         (_, Some(problem)) => Err(problem),
@@ -90,7 +134,7 @@ struct Refused;
 /// The body's bytes, until it is too long or stands still.
 fn watched(
     body: Body,
-    announced: Option<u64>,
+    limit: Limit,
     idle: Duration,
     refusal: Arc<Mutex<Option<Problem>>>,
 ) -> impl Stream<Item = Result<Bytes, Refused>> + Send {
@@ -102,7 +146,7 @@ fn watched(
                 Ok(None) => return None,
                 Ok(Some(Ok(part))) => {
                     let seen = seen + part.len() as u64;
-                    check_size(seen, announced).map(|()| (part, seen))
+                    check_size(seen, limit).map(|()| (part, seen))
                 }
                 Ok(Some(Err(_))) | Err(_) => Err(broke_off()),
             };
@@ -117,11 +161,11 @@ fn watched(
     })
 }
 
-fn check_size(size: u64, announced: Option<u64>) -> Result<(), Problem> {
-    if size > ASSET_BYTES_MAX {
+fn check_size(size: u64, limit: Limit) -> Result<(), Problem> {
+    if size > limit.most {
         return Err(too_large());
     }
-    if announced.is_some_and(|announced| size > announced) {
+    if limit.announced.is_some_and(|announced| size > announced) {
         return Err(other_size());
     }
     Ok(())

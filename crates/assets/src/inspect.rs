@@ -8,7 +8,7 @@ use printmill_domain::asset::{Asset, AssetCommand, BlobRef, INSPECT, Picture};
 use printmill_domain::ids::AssetId;
 use printmill_domain::problem::{Code, Problem};
 use printmill_engine::budget::MemoryBudget;
-use printmill_engine::handler::{Failure, Handler, Work};
+use printmill_engine::handler::{Failure, Handler, NeededFile, Needs, Work};
 use printmill_press::{InspectError, Inspection, Limits, needs_whole_pixels};
 use serde_json::{Value, json};
 use std::io::Cursor;
@@ -80,6 +80,35 @@ impl Handler for Inspect {
         let command = verdict(performed);
         let decided = before.decide(command, now)?;
         Ok(Change::new(work.ticket.merchant, now).update(&before, decided))
+    }
+
+    fn is_open(&self) -> bool {
+        true
+    }
+
+    async fn needs(&self, work: &Work) -> Result<Needs, Failure> {
+        let asset = self.asset(work).await?;
+        let file = asset.blob.clone().map(|blob| NeededFile {
+            name: "file".into(),
+            blob,
+            media_type: "application/octet-stream".into(),
+        });
+        Ok(Needs { files: file.into_iter().collect(), details: Value::Null })
+    }
+
+    async fn accept(&self, work: &Work, answer: Value) -> Result<Value, Problem> {
+        let _ = work;
+        let picture = serde_json::from_value::<Picture>(answer["picture"].clone());
+        let problem = serde_json::from_value::<Problem>(answer["problem"].clone());
+        match (picture, problem) {
+            (Ok(picture), Err(_)) if picture.is_plausible() => Ok(json!({ "picture": picture })),
+            (Err(_), Ok(problem)) => Ok(json!({ "problem": problem })),
+            _ => Err(Problem::invalid_field(
+                "result",
+                "must have either 'picture' (media_type, width, height, orientation, \
+                 has_icc_profile) or 'problem' (code, message, advice)",
+            )),
+        }
     }
 
     async fn give_up(

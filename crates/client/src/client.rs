@@ -180,12 +180,18 @@ impl Client {
         get_item_file: orders(v1::GetItemFileRequest) -> v1::Link;
         /// Says that the work on a leased ticket goes on.
         extend_work: work(v1::ExtendWorkRequest) -> v1::ExtendWorkResponse;
+        /// Says that the work on a leased ticket is done.
+        complete_work: work(v1::CompleteWorkRequest) -> v1::CompleteWorkResponse;
+        /// A signed address to upload a file to that the work made.
+        create_work_upload: work(v1::CreateWorkUploadRequest) -> v1::Link;
         /// Hands a leased ticket back unharmed.
         release_work: work(v1::ReleaseWorkRequest) -> v1::ReleaseWorkResponse;
         /// Says that the attempt failed.
         fail_work: work(v1::FailWorkRequest) -> v1::FailWorkResponse;
         /// How much work waits and runs in each lane. Needs an operator's key.
         list_lanes: operations(v1::ListLanesRequest) -> v1::ListLanesResponse;
+        /// A ticket with its history. Needs an operator's key.
+        get_ticket: operations(v1::GetTicketRequest) -> v1::Ticket;
         /// A page of tickets that were given up. Needs an operator's key.
         list_dead_tickets: operations(v1::ListDeadTicketsRequest) -> v1::ListDeadTicketsResponse;
         /// Has tickets that were given up tried again. Needs an operator's key.

@@ -25,6 +25,9 @@ pub enum Scope {
     Worker {
         /// The kinds, as in `item.render`.
         kinds: Vec<String>,
+        /// The lanes; all of them when empty.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        lanes: Vec<String>,
     },
     /// Looking into the deployment and steering it; nothing of any merchant's.
     Operator,
@@ -182,8 +185,12 @@ mod tests {
     fn only_the_same_secret_matches() {
         let id = KeyId::from_uuid(Uuid::from_u128(99));
         let (right, wrong) = (PresentedKey::mint(id, [7; 20]), PresentedKey::mint(id, [8; 20]));
-        let stored =
-            ApiKey::new(&right, "test", Scope::Worker { kinds: vec![] }, Timestamp::UNIX_EPOCH);
+        let stored = ApiKey::new(
+            &right,
+            "test",
+            Scope::Worker { kinds: vec![], lanes: vec![] },
+            Timestamp::UNIX_EPOCH,
+        );
         assert!(stored.matches(&right));
         assert!(!stored.matches(&wrong));
     }

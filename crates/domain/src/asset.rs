@@ -60,6 +60,18 @@ pub struct Picture {
     pub captured_at: Option<String>,
 }
 
+impl Picture {
+    /// Whether it can be what somebody found in a file.
+    pub fn is_plausible(&self) -> bool {
+        const SIDE_MAX: u32 = 100_000;
+        let sides = [self.width, self.height];
+        ["image/jpeg", "image/png"].contains(&self.media_type.as_str())
+            && sides.iter().all(|side| (1..=SIDE_MAX).contains(side))
+            && (1..=8).contains(&self.orientation)
+            && self.captured_at.as_ref().is_none_or(|text| text.len() <= 19 && text.is_ascii())
+    }
+}
+
 /// An uploaded file.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Asset {

@@ -29,11 +29,14 @@ pub mod print;
 pub mod print_job;
 pub mod problem;
 pub mod quote;
+pub mod retry;
 pub mod routing;
 pub mod scaling;
 pub mod shipment;
 pub mod subscription;
 pub mod ticket;
+pub mod ticket_end;
+pub mod ticket_history;
 
 /// A point in time, always in UTC. The domain is given it and never asks a clock.
 pub type Timestamp = chrono::DateTime<chrono::Utc>;

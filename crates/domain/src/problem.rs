@@ -108,6 +108,12 @@ codes! {
     InvalidState => "INVALID_STATE", Precondition;
     /// The lease ran out, or another worker holds it.
     LeaseLost => "LEASE_LOST", Precondition;
+    /// The work was not done before its deadline.
+    WorkOverdue => "WORK_OVERDUE", Precondition;
+    /// The work is not wanted any more.
+    WorkCancelled => "WORK_CANCELLED", Precondition;
+    /// Workers vanished again and again while working on it.
+    WorkerLost => "WORKER_LOST", Precondition;
     /// No facility can make it and deliver it there.
     NoCapableFacility => "NO_CAPABLE_FACILITY", Precondition;
     /// The file could not be made from the design.

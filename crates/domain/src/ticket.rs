@@ -8,12 +8,16 @@
 //!    │ └─────────────────────┘  └────────────────▶ Dead
 //!    │           lease ran out: another claim takes it over, with the next attempt
 //!    └──────────────────────────── replay, by a person ─┘
+//!
+//!  Queued ── cancel ──▶ Cancelled ◀── the holder hears of it ── Leased
 //! ```
 
 use crate::Timestamp;
 use crate::ids::{MerchantId, TicketId};
 use crate::lane::{Class, Lane};
 use crate::problem::{Code, Problem};
+pub use crate::retry::RetryPolicy;
+use crate::ticket_history::{Attempt, AttemptEnd};
 use chrono::TimeDelta;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -30,7 +34,12 @@ pub enum TicketState {
     Done,
     /// It was given up; a person must look.
     Dead,
+    /// It was not wanted any more.
+    Cancelled,
 }
+
+/// The most characters that a holder may say of its progress.
+pub const MESSAGE_MAX: usize = 200;
 
 impl TicketState {
     /// The name that is stored.
@@ -40,12 +49,13 @@ impl TicketState {
             TicketState::Leased => "leased",
             TicketState::Done => "done",
             TicketState::Dead => "dead",
+            TicketState::Cancelled => "cancelled",
         }
     }
 
     /// Whether nothing more will happen to it.
     pub fn is_final(self) -> bool {
-        matches!(self, TicketState::Done | TicketState::Dead)
+        matches!(self, TicketState::Done | TicketState::Dead | TicketState::Cancelled)
     }
 }
 
@@ -65,12 +75,21 @@ pub enum Stage {
     Done,
     /// It was given up.
     Dead,
+    /// It was not wanted any more.
+    Cancelled,
 }
 
 impl Stage {
     /// All of them.
-    pub const ALL: [Stage; 6] =
-        [Stage::Delayed, Stage::Waiting, Stage::Sent, Stage::Leased, Stage::Done, Stage::Dead];
+    pub const ALL: [Stage; 7] = [
+        Stage::Delayed,
+        Stage::Waiting,
+        Stage::Sent,
+        Stage::Leased,
+        Stage::Done,
+        Stage::Dead,
+        Stage::Cancelled,
+    ];
 
     /// The name that is stored.
     pub fn name(self) -> &'static str {
@@ -81,6 +100,7 @@ impl Stage {
             Stage::Leased => "leased",
             Stage::Done => "done",
             Stage::Dead => "dead",
+            Stage::Cancelled => "cancelled",
         }
     }
 
@@ -123,6 +143,9 @@ pub struct Ticket {
     pub attempt: u32,
     /// How many of those attempts failed. Releases and lost leases are not failures.
     pub failures: u32,
+    /// How many of those attempts ended because their holder fell silent.
+    #[serde(default)]
+    pub lost_leases: u32,
     /// The token of the present lease.
     pub token: Option<u64>,
     /// Who holds it.
@@ -138,8 +161,23 @@ pub struct Ticket {
     pub sent_at: Option<Timestamp>,
     /// How far the holder says it is, in thousandths.
     pub progress: u16,
+    /// What the holder says it is doing, at most [`MESSAGE_MAX`] characters.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub message: String,
     /// Why the last attempt failed.
     pub last_error: Option<Problem>,
+    /// Why it is not wanted any more. While it is leased, its holder still has to hear of it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cancel: Option<Problem>,
+    /// Work after this time is worth nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub deadline: Option<Timestamp>,
+    /// What a worker outside answered, for kinds that have no handler of ours.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub result: Option<Value>,
+    /// The last attempts, oldest first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub history: Vec<Attempt>,
     /// When it was made.
     pub created_at: Timestamp,
     /// When it last changed state.
@@ -148,39 +186,6 @@ pub struct Ticket {
     pub trace: Option<String>,
     /// Counts every change, from 1.
     pub version: u64,
-}
-
-/// How often and when a failed ticket is tried again.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct RetryPolicy {
-    /// Failures allowed, the last included.
-    pub failures_max: u32,
-    /// The wait after the first failure, before jitter.
-    pub base: TimeDelta,
-    /// The longest wait, before jitter.
-    pub ceiling: TimeDelta,
-}
-
-impl Default for RetryPolicy {
-    fn default() -> Self {
-        Self {
-            failures_max: 8,
-            base: TimeDelta::milliseconds(500),
-            ceiling: TimeDelta::seconds(300),
-        }
-    }
-}
-
-impl RetryPolicy {
-    /// The wait after the `failures`-th failure: exponential, capped, then a random part of its
-    /// upper half, `jitter` being uniform in 0..=1000 thousandths.
-    pub fn backoff(&self, failures: u32, jitter: u16) -> TimeDelta {
-        let doublings = failures.saturating_sub(1).min(20);
-        let base_ms = self.base.num_milliseconds().max(1);
-        let full_ms = base_ms.saturating_mul(1 << doublings).min(self.ceiling.num_milliseconds());
-        let half_ms = full_ms / 2;
-        TimeDelta::milliseconds(half_ms + half_ms * i64::from(jitter.min(1000)) / 1000)
-    }
 }
 
 impl Ticket {
@@ -203,6 +208,7 @@ impl Ticket {
             state: TicketState::Queued,
             attempt: 0,
             failures: 0,
+            lost_leases: 0,
             token: None,
             holder: None,
             lease_until: None,
@@ -210,7 +216,12 @@ impl Ticket {
             delayed: false,
             sent_at: None,
             progress: 0,
+            message: String::new(),
             last_error: None,
+            cancel: None,
+            deadline: None,
+            result: None,
+            history: vec![],
             created_at: now,
             updated_at: now,
             trace: None,
@@ -240,6 +251,7 @@ impl Ticket {
             TicketState::Leased => Stage::Leased,
             TicketState::Done => Stage::Done,
             TicketState::Dead => Stage::Dead,
+            TicketState::Cancelled => Stage::Cancelled,
         }
     }
 
@@ -254,11 +266,11 @@ impl Ticket {
         match self.state {
             TicketState::Queued => self.due_at <= now,
             TicketState::Leased => self.lease_until.is_none_or(|until| until <= now),
-            TicketState::Done | TicketState::Dead => false,
+            TicketState::Done | TicketState::Dead | TicketState::Cancelled => false,
         }
     }
 
-    fn next(&self, now: Timestamp) -> Self {
+    pub(crate) fn next(&self, now: Timestamp) -> Self {
         Self { version: self.version + 1, updated_at: now, ..self.clone() }
     }
 
@@ -274,13 +286,19 @@ impl Ticket {
             return Err(lost(&self.id));
         }
         let mut next = self.next(now);
+        if self.state == TicketState::Leased {
+            next.lost_leases += 1;
+            next.remember_end(AttemptEnd::Lost, None, self.lease_until.unwrap_or(now));
+        }
         next.state = TicketState::Leased;
         next.delayed = false;
         next.attempt += 1;
+        next.remember_claim(holder, now);
         next.token = Some(token);
         next.holder = Some(holder.into());
         next.lease_until = Some(now + lease);
         next.progress = 0;
+        next.message.clear();
         Ok(next)
     }
 
@@ -305,26 +323,47 @@ impl Ticket {
         Ok(next)
     }
 
+    /// The same ticket with what its holder says it is doing, shortened if need be.
+    pub fn saying(mut self, message: &str) -> Self {
+        let readable = message.chars().filter(|letter| !letter.is_control());
+        self.message = readable.take(MESSAGE_MAX).collect();
+        self
+    }
+
     /// The work is done; its effect commits with this.
     pub fn complete(&self, fence: &Fence, now: Timestamp) -> Result<Self, Problem> {
         self.check(fence)?;
-        let mut next = self.settle(TicketState::Done, now);
+        let mut next = self.settle(TicketState::Done, AttemptEnd::Done, None, now);
         next.progress = 1000;
         Ok(next)
     }
 
     /// The holder hands it back unharmed; it is due at once and counts as no failure.
     pub fn release(&self, fence: &Fence, now: Timestamp) -> Result<Self, Problem> {
+        self.postpone(fence, now, now)
+    }
+
+    /// The holder hands it back unharmed, to be taken on again from a time on.
+    pub fn postpone(
+        &self,
+        fence: &Fence,
+        due_at: Timestamp,
+        now: Timestamp,
+    ) -> Result<Self, Problem> {
         self.check(fence)?;
-        let mut next = self.settle(TicketState::Queued, now);
-        next.due_at = now;
-        next.delayed = false;
+        if let Some(why) = &self.cancel {
+            return Ok(self.broken_off(why.clone(), now));
+        }
+        let mut next = self.settle(TicketState::Queued, AttemptEnd::Released, None, now);
+        next.due_at = due_at.max(now);
+        next.delayed = next.due_at > now;
         next.sent_at = None;
         Ok(next)
     }
 
-    /// The attempt failed: it is queued again after a pause, or dead when it is hopeless or was
-    /// the last attempt allowed.
+    /// The attempt failed: it is queued again after a pause, or dead when it is hopeless, was the
+    /// last attempt allowed, or could only be tried again after its deadline. One that is not
+    /// wanted any more is cancelled instead.
     pub fn fail(
         &self,
         fence: &Fence,
@@ -335,18 +374,23 @@ impl Ticket {
         now: Timestamp,
     ) -> Result<Self, Problem> {
         self.check(fence)?;
+        if let Some(why) = &self.cancel {
+            return Ok(self.broken_off(why.clone(), now));
+        }
         let failures = self.failures + 1;
-        let state = if hopeless || failures >= policy.failures_max {
+        let due_at = now + policy.backoff(failures, jitter);
+        let too_late = self.deadline.is_some_and(|deadline| deadline <= due_at);
+        let state = if hopeless || too_late || failures >= policy.failures_max {
             TicketState::Dead
         } else {
             TicketState::Queued
         };
-        let mut next = self.settle(state, now);
+        let mut next = self.settle(state, AttemptEnd::Failed, Some(problem.clone()), now);
         next.failures = failures;
         next.last_error = Some(problem);
         if state == TicketState::Queued {
-            next.due_at = now + policy.backoff(failures, jitter);
-            next.delayed = next.due_at > now;
+            next.due_at = due_at;
+            next.delayed = due_at > now;
             next.sent_at = None;
         }
         Ok(next)
@@ -381,8 +425,10 @@ impl Ticket {
                 "replay only tickets that are dead",
             ));
         }
-        let mut next = self.settle(TicketState::Queued, now);
+        let mut next = self.settle(TicketState::Queued, AttemptEnd::Released, None, now);
         next.failures = 0;
+        next.lost_leases = 0;
+        next.deadline = self.deadline.filter(|deadline| *deadline > now);
         next.progress = 0;
         next.due_at = now;
         next.delayed = false;
@@ -390,9 +436,17 @@ impl Ticket {
         Ok(next)
     }
 
-    fn settle(&self, state: TicketState, now: Timestamp) -> Self {
+    pub(crate) fn settle(
+        &self,
+        state: TicketState,
+        end: AttemptEnd,
+        problem: Option<Problem>,
+        now: Timestamp,
+    ) -> Self {
         let mut next = self.next(now);
+        next.remember_end(end, problem, now);
         next.state = state;
+        next.delayed = false;
         next.token = None;
         next.holder = None;
         next.lease_until = None;

@@ -151,7 +151,7 @@ fn answered<T>(context: &Context, record: RequestRecord) -> Result<Answer<T>, Pr
 }
 
 /// The refusal of a change whose ticket is not held any more.
-pub(crate) fn fence_lost(id: &str) -> Problem {
+fn fence_lost(id: &str) -> Problem {
     Problem::new(
         Code::LeaseLost,
         format!("the lease on {id} is not held any more"),

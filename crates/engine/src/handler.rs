@@ -5,13 +5,15 @@ use printmill_backend::database::Scope;
 use printmill_backend::{BackendError, Change, Database, DatabaseExt};
 use printmill_domain::Timestamp;
 use printmill_domain::aggregate::{Aggregate, Versioned};
+use printmill_domain::asset::BlobRef;
 use printmill_domain::ids::Id;
 use printmill_domain::problem::{Code, Problem};
-use printmill_domain::ticket::{RetryPolicy, Ticket};
+use printmill_domain::retry::RetryPolicy;
+use printmill_domain::ticket::Ticket;
 use serde_json::Value;
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU16, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use tokio_util::sync::CancellationToken;
 
 /// A leased ticket as its handler sees it.
@@ -20,13 +22,29 @@ pub struct Work {
     /// The ticket as it was claimed.
     pub ticket: Ticket,
     progress: Arc<AtomicU16>,
+    message: Arc<Mutex<String>>,
     cancelled: CancellationToken,
 }
 
 impl Work {
     /// Work on a claimed ticket.
     pub fn new(ticket: Ticket, cancelled: CancellationToken) -> Self {
-        Self { ticket, progress: Arc::new(AtomicU16::new(0)), cancelled }
+        Self { ticket, progress: Arc::default(), message: Arc::default(), cancelled }
+    }
+
+    /// Work of the same attempt seen as being about another ticket.
+    pub(crate) fn about(&self, ticket: Ticket) -> Self {
+        Self { ticket, ..self.clone() }
+    }
+
+    /// Says in a few words what is being done; the next heartbeat carries the last of them.
+    pub fn say(&self, message: impl Into<String>) {
+        *self.message.lock().unwrap_or_else(PoisonError::into_inner) = message.into();
+    }
+
+    /// What the work says that it is doing.
+    pub fn message(&self) -> String {
+        self.message.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Says how far the work is, in thousandths; the next heartbeat carries it.
@@ -39,9 +57,15 @@ impl Work {
         self.progress.load(Ordering::Relaxed)
     }
 
-    /// Whether the work is not wanted any more: the lease is lost or the node is leaving.
+    /// Whether the work is not wanted any more: the lease is lost, the ticket was cancelled or is
+    /// past its deadline, or the node is leaving.
     pub fn is_cancelled(&self) -> bool {
         self.cancelled.is_cancelled()
+    }
+
+    /// Waits until the work is not wanted any more.
+    pub async fn cancelled(&self) {
+        self.cancelled.cancelled().await;
     }
 
     /// One of the ids in the payload.
@@ -128,7 +152,8 @@ pub trait Handler: Send + Sync {
         now: Timestamp,
     ) -> Result<Change, Failure>;
 
-    /// What to commit when the ticket is given up, so that people see it where they look.
+    /// What to commit when the ticket is given up or cancelled, so that people see it where they
+    /// look.
     async fn give_up(
         &self,
         work: &Work,
@@ -139,10 +164,57 @@ pub trait Handler: Send + Sync {
         Ok(Change::new(work.ticket.merchant, now))
     }
 
+    /// Whether workers outside may do what `perform` does.
+    fn is_open(&self) -> bool {
+        false
+    }
+
+    /// What a worker outside needs for the work.
+    async fn needs(&self, work: &Work) -> Result<Needs, Failure> {
+        let _ = work;
+        Ok(Needs::default())
+    }
+
+    /// Checks what a worker outside answered, and makes of it what `perform` would have given.
+    /// Nothing is changed by a refusal.
+    async fn accept(&self, work: &Work, answer: Value) -> Result<Value, Problem> {
+        let _ = answer;
+        Err(closed(&work.ticket.kind))
+    }
+
     /// How often and when a failed ticket is tried again.
     fn retry(&self) -> RetryPolicy {
         RetryPolicy::default()
     }
+}
+
+/// What a worker outside needs for its work.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Needs {
+    /// Files of the ticket's merchant, by what the work calls them.
+    pub files: Vec<NeededFile>,
+    /// What else it needs: an object, or nothing.
+    pub details: Value,
+}
+
+/// A file that a worker outside needs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NeededFile {
+    /// What the work calls it.
+    pub name: String,
+    /// The file.
+    pub blob: BlobRef,
+    /// Its media type.
+    pub media_type: String,
+}
+
+/// The refusal of a kind that only Printmill itself works on.
+pub fn closed(kind: &str) -> Problem {
+    Problem::new(
+        Code::PermissionDenied,
+        format!("{kind} is worked on by Printmill itself"),
+        "lease kinds that workers outside may work on: see docs/guides/workers.md",
+    )
 }
 
 /// Handlers by kind.

@@ -1,12 +1,13 @@
 //! Leases: taking tickets on, keeping them, and settling them; for workers inside and outside.
 
-use crate::command::fence_lost;
 use printmill_backend::queue::{Delivery, Queue, Receipt, SettleError};
 use printmill_backend::{BackendError, Change, Clock, CommitError, Database};
 use printmill_domain::Timestamp;
 use printmill_domain::lane::Lane;
 use printmill_domain::problem::{Code, Problem};
-use printmill_domain::ticket::{Fence, RetryPolicy, Ticket, TicketState};
+use printmill_domain::retry::RetryPolicy;
+use printmill_domain::ticket::{Fence, Ticket, TicketState};
+use printmill_domain::ticket_history::AttemptEnd;
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -192,23 +193,50 @@ impl Leases {
         }
     }
 
-    /// Extends a lease at both ends, and records the progress. Gives the ticket as it is now.
+    /// Extends a lease at both ends, and records the progress and, unless it is empty, what the
+    /// holder says it is doing. Gives the ticket as it is now: also with `cancel`, if it is not
+    /// wanted any more.
     pub async fn extend(
         &self,
         ticket: &Ticket,
         fence: &Fence,
         receipt: &Receipt,
         progress: u16,
+        message: &str,
     ) -> Result<Ticket, Problem> {
-        let now = self.clock.now();
-        let next = ticket.extend(fence, chrono_ttl(self.ttl), progress, now)?;
-        self.commit(Change::new(ticket.merchant, now).held(next.clone(), fence)).await?;
+        let extended = self.step(ticket, fence, |ticket, now| {
+            let next = ticket.extend(fence, chrono_ttl(self.ttl), progress, now)?;
+            Ok(if message.is_empty() { next } else { next.saying(message) })
+        });
+        let next = extended.await?;
         // The database decides who holds the ticket. A message that the queue delivers again is
         // put back by whoever gets it.
         if let Err(SettleError::Backend(error)) = self.queue.extend(receipt, self.ttl).await {
             tracing::warn!(ticket = %ticket.id, %error, "queue did not extend the lease");
         }
         Ok(next)
+    }
+
+    /// Moves a held ticket on from how it is stored, which may be further than its holder knows.
+    async fn step(
+        &self,
+        ticket: &Ticket,
+        fence: &Fence,
+        decide: impl Fn(&Ticket, Timestamp) -> Result<Ticket, Problem>,
+    ) -> Result<Ticket, Problem> {
+        let mut current = ticket.clone();
+        for _ in 0..CLAIMS_MAX {
+            let now = self.clock.now();
+            let next = decide(&current, now)?;
+            let change = Change::new(next.merchant, now).ticket(next.clone(), current.version);
+            match self.database.commit(change).await {
+                Ok(()) => return Ok(next),
+                Err(CommitError::FenceLost { .. }) => current = self.held(fence).await?,
+                Err(CommitError::Backend(error)) => return Err(error.into()),
+                Err(CommitError::Stale { .. } | CommitError::Answered(_)) => break,
+            }
+        }
+        Err(Problem::new(Code::Conflict, "the ticket changed meanwhile", "try again in a moment"))
     }
 
     /// Commits an effect together with the end of its ticket, then acknowledges the message.
@@ -236,10 +264,10 @@ impl Leases {
         hopeless: bool,
         policy: &RetryPolicy,
     ) -> Result<Ticket, Problem> {
-        let now = self.clock.now();
-        let next = self.after_failure(&leased.ticket, &leased.fence, problem, hopeless, policy)?;
-        let change = Change::new(next.merchant, now).held(next.clone(), &leased.fence);
-        self.commit(change).await?;
+        let failed = self.step(&leased.ticket, &leased.fence, |ticket, _| {
+            self.after_failure(ticket, &leased.fence, problem.clone(), hopeless, policy)
+        });
+        let next = failed.await?;
         self.acknowledge(&leased.receipt).await;
         Ok(next)
     }
@@ -264,16 +292,26 @@ impl Leases {
         Ok(())
     }
 
-    /// Hands a ticket back unharmed.
+    /// Hands a ticket back unharmed, due at once.
     pub async fn release(
         &self,
         ticket: &Ticket,
         fence: &Fence,
         receipt: &Receipt,
     ) -> Result<(), Problem> {
-        let now = self.clock.now();
-        let next = ticket.release(fence, now)?;
-        self.commit(Change::new(ticket.merchant, now).held(next, fence)).await?;
+        self.postpone(ticket, fence, receipt, Duration::ZERO).await
+    }
+
+    /// Hands a ticket back unharmed, to be taken on again after a pause.
+    pub async fn postpone(
+        &self,
+        ticket: &Ticket,
+        fence: &Fence,
+        receipt: &Receipt,
+        pause: Duration,
+    ) -> Result<(), Problem> {
+        let pause = chrono_ttl(pause);
+        self.step(ticket, fence, |ticket, now| ticket.postpone(fence, now + pause, now)).await?;
         // The relay sends it again; this message has done its work.
         self.acknowledge(receipt).await;
         Ok(())
@@ -288,23 +326,20 @@ impl Leases {
         Ok(ticket)
     }
 
+    /// Whether the attempt of a fence ended with its effect committed.
+    pub async fn was_done(&self, fence: &Fence) -> Result<bool, Problem> {
+        let found = self.database.tickets(&[fence.ticket]).await?;
+        let last = found.first().and_then(|ticket| ticket.history.last());
+        Ok(last.is_some_and(|last| {
+            last.attempt == fence.attempt && last.end == Some(AttemptEnd::Done)
+        }))
+    }
+
     async fn acknowledge(&self, receipt: &Receipt) {
         // A message that cannot be acknowledged is delivered again, and then found to be settled.
         if let Err(error) = self.queue.ack(receipt).await {
             tracing::debug!(lane = %receipt.lane, %error, "message was not acknowledged");
         }
-    }
-
-    async fn commit(&self, change: Change) -> Result<(), Problem> {
-        self.database.commit(change).await.map_err(|error| match error {
-            CommitError::FenceLost { id } => fence_lost(&id),
-            CommitError::Backend(error) => error.into(),
-            CommitError::Stale { .. } | CommitError::Answered(_) => Problem::new(
-                Code::Conflict,
-                "the ticket changed meanwhile",
-                "try again in a moment",
-            ),
-        })
     }
 }
 

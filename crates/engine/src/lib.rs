@@ -4,6 +4,7 @@
 //! Nothing here knows what is printed. Capabilities bring [`handler::Handler`]s.
 
 pub mod budget;
+pub mod cancel;
 pub mod command;
 pub mod event_counter;
 pub mod handler;
@@ -14,6 +15,7 @@ pub mod operations;
 pub mod reconciler;
 pub mod relay;
 pub mod sequencer;
+pub mod settle;
 pub mod subscription;
 mod window;
 pub mod worker;

@@ -54,7 +54,7 @@ impl Operations {
                 Stage::Delayed => load.delayed += count,
                 Stage::Leased => load.in_flight += count,
                 Stage::Dead => load.dead += count,
-                Stage::Done => {}
+                Stage::Done | Stage::Cancelled => {}
             }
         }
         for oldest in self.database.oldest_ready().await? {
@@ -64,6 +64,12 @@ impl Operations {
             }
         }
         Ok(loads.into_values().collect())
+    }
+
+    /// A ticket with its history.
+    pub async fn ticket(&self, id: TicketId) -> Result<Ticket, Problem> {
+        let found = self.database.tickets(&[id]).await?.into_iter().next();
+        found.ok_or_else(|| Problem::not_found("ticket", id))
     }
 
     /// Tickets that were given up, the longest due first.

@@ -4,14 +4,15 @@ use crate::HEARTBEAT;
 use crate::handler::{Failure, Handler, Handlers, Work};
 use crate::lease::{Leased, Leases};
 use crate::metrics::Metrics;
-use futures::FutureExt;
+use crate::settle::{Outcome, Settling, broken_off};
 use printmill_backend::queue::Delivery;
-use printmill_backend::{Change, CommitError};
+use printmill_domain::Timestamp;
 use printmill_domain::lane::Lane;
-use printmill_domain::problem::{Code, Problem};
-use printmill_domain::ticket::{Ticket, TicketState};
+use printmill_domain::problem::Code;
+use printmill_domain::ticket::Ticket;
+use printmill_domain::ticket_end::{Admission, overdue};
+use serde_json::Value;
 use std::future::Future;
-use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -26,8 +27,6 @@ const LEASE_WAIT: Duration = Duration::from_secs(20);
 const LEASES_MAX: usize = 32;
 /// How long to wait after the queue or database failed.
 const PAUSE_AFTER_ERROR: Duration = Duration::from_millis(500);
-/// How often a decision is taken again because something changed before its commit.
-const DECISIONS_MAX: u32 = 16;
 
 /// A lane and how many of its tickets may be in work at once.
 #[derive(Debug, Clone)]
@@ -54,8 +53,11 @@ pub struct WorkerOptions {
 pub struct Worker {
     leases: Leases,
     handlers: Handlers,
+    settling: Settling,
     metrics: Metrics,
     options: Arc<WorkerOptions>,
+    /// The one place for tickets that may take this process down.
+    suspects: Arc<Semaphore>,
 }
 
 impl Worker {
@@ -66,12 +68,25 @@ impl Worker {
         metrics: Metrics,
         options: WorkerOptions,
     ) -> Self {
-        Self { leases, handlers, metrics, options: Arc::new(options) }
+        let settling = Settling::new(leases.clone(), handlers.clone());
+        let suspects = Arc::new(Semaphore::new(1));
+        Self { leases, handlers, settling, metrics, options: Arc::new(options), suspects }
     }
 
     /// Works until `shutdown`, then lets running work finish within the drain time and hands the
     /// rest back.
     pub async fn run(self, shutdown: impl Future<Output = ()>) {
+        self.run_until(shutdown, std::future::pending()).await;
+    }
+
+    /// As `run`; when `notice` comes first or meanwhile, everything is handed back at once, since
+    /// the machine is about to go.
+    pub async fn run_until(
+        self,
+        shutdown: impl Future<Output = ()>,
+        notice: impl Future<Output = ()>,
+    ) {
+        tokio::pin!(notice);
         let leaving = CancellationToken::new();
         let cancel_work = CancellationToken::new();
         let mut lanes = JoinSet::new();
@@ -79,14 +94,22 @@ impl Worker {
             let worker = self.clone();
             lanes.spawn(worker.serve(served, leaving.clone(), cancel_work.clone()));
         }
-        shutdown.await;
+        let drain = tokio::select! {
+            biased;
+            () = shutdown => self.options.drain,
+            () = &mut notice => Duration::ZERO,
+        };
         leaving.cancel();
         let drained = async { while lanes.join_next().await.is_some() {} };
         tokio::pin!(drained);
-        if tokio::time::timeout(self.options.drain, &mut drained).await.is_err() {
-            cancel_work.cancel();
-            drained.await;
+        tokio::select! {
+            biased;
+            () = &mut drained => return,
+            () = tokio::time::sleep(drain) => {}
+            () = &mut notice, if !drain.is_zero() => {}
         }
+        cancel_work.cancel();
+        drained.await;
     }
 
     async fn serve(
@@ -187,12 +210,13 @@ impl Worker {
         let outcome = self.attempt(leased, cancelled).instrument(span.clone()).await;
         timer.observe_duration();
         self.metrics.in_work.dec();
+        let outcome = outcome.name();
         self.metrics.settled.with_label_values(&[kind.as_str(), outcome]).inc();
         span.in_scope(|| tracing::info!(outcome, "ticket settled"));
     }
 
-    /// One attempt, with a heartbeat beside it; what came of it.
-    async fn attempt(&self, leased: Leased, cancelled: CancellationToken) -> &'static str {
+    /// One attempt, and what came of it.
+    async fn attempt(&self, leased: Leased, cancelled: CancellationToken) -> Outcome {
         let Some(handler) = self.handlers.get(&leased.ticket.kind).cloned() else {
             tracing::error!("no handler for this kind of ticket");
             // Another node may know it, as while a new version is rolled out. Handed back at
@@ -203,54 +227,121 @@ impl Worker {
                 () = cancelled.cancelled() => {}
             }
             let _ = self.leases.release(&leased.ticket, &leased.fence, &leased.receipt).await;
-            return "released";
+            return Outcome::Released;
         };
         let work = Work::new(leased.ticket.clone(), cancelled.clone());
+        let _alone = match leased.ticket.admission(&handler.retry(), self.leases.now()) {
+            Admission::Work => None,
+            Admission::WorkAlone => match self.suspects.clone().try_acquire_owned() {
+                Ok(alone) => Some(alone),
+                // If the other one takes this process down, this one must not be blamed for it.
+                Err(_) => return self.postpone(&leased).await,
+            },
+            Admission::Cancel(problem) | Admission::GiveUp(problem) => {
+                return self.settling.fail(&work, &leased, Failure::hopeless(problem)).await;
+            }
+        };
         let waited = (self.leases.now() - leased.ticket.due_at).to_std().unwrap_or_default();
         let waited_us = u64::try_from(waited.as_micros()).unwrap_or(u64::MAX);
         tracing::info!(waited_us, "ticket started");
+        let (ticket, performed) = match self.perform(handler, &work, &leased, &cancelled).await {
+            Some(performed) => performed,
+            None => return Outcome::Lost,
+        };
+        let leased = Leased { ticket, ..leased };
+        let failure = match performed {
+            Ok(value) => match self.settling.complete(&work, &leased, &value).await {
+                Ok(outcome) => return outcome,
+                Err(failure) => failure,
+            },
+            Err(Stopped::Failed(failure)) => failure,
+            Err(Stopped::Overdue) => Failure::hopeless(overdue(&leased.ticket.id)),
+            Err(Stopped::Cancelled) => {
+                let Leased { ticket, fence, receipt } = &leased;
+                let _ = self.leases.release(ticket, fence, receipt).await;
+                return Outcome::Released;
+            }
+        };
+        self.settling.fail(&work, &leased, failure).await
+    }
+
+    /// Runs the handler with a heartbeat beside it. Gives the ticket as it is then, and what was
+    /// performed; nothing when the lease was lost.
+    async fn perform(
+        &self,
+        handler: Arc<dyn Handler>,
+        work: &Work,
+        leased: &Leased,
+        cancelled: &CancellationToken,
+    ) -> Option<(Ticket, Result<Value, Stopped>)> {
         let finished = CancellationToken::new();
-        let heart = self.clone().heartbeat(leased.clone(), work.clone(), finished.clone());
+        let heart = self.clone().heartbeat(
+            leased.clone(),
+            work.clone(),
+            finished.clone(),
+            cancelled.clone(),
+        );
         let mut heart = AbortOnDropHandle::new(tokio::spawn(heart.in_current_span()));
         // The handler runs as a task of its own, so that a panic in it is a failed attempt.
         let task = {
-            let (handler, work) = (handler.clone(), work.clone());
+            let work = work.clone();
             let perform = async move { handler.perform(&work).await };
             AbortOnDropHandle::new(tokio::spawn(perform.in_current_span()))
         };
         let performed = tokio::select! {
             biased;
-            performed = task => Some(performed.unwrap_or_else(|_| Err(broken_off().into()))),
+            performed = task => {
+                let performed = performed.unwrap_or_else(|_| Err(broken_off().into()));
+                performed.map_err(Stopped::Failed)
+            }
             _ = &mut heart => {
                 cancelled.cancel();
-                return "lost";
+                return None;
             }
-            () = cancelled.cancelled() => None,
+            () = cancelled.cancelled() => Err(Stopped::Cancelled),
+            () = self.until(leased.ticket.deadline) => {
+                cancelled.cancel();
+                Err(Stopped::Overdue)
+            }
         };
         // A heartbeat under way is waited for, so that the ticket is settled as it is stored.
         finished.cancel();
-        let Ok(Some(ticket)) = heart.await else { return "lost" };
-        let settled = match performed {
-            Some(Ok(value)) => self.commit(&handler, &work, &leased, &ticket, &value).await,
-            Some(Err(failure)) => Err(failure),
-            None => {
-                let _ = self.leases.release(&ticket, &leased.fence, &leased.receipt).await;
-                return "released";
+        let ticket = heart.await.ok().flatten()?;
+        let stopped = matches!(performed, Err(Stopped::Cancelled)) && ticket.cancel.is_some();
+        let wanted = ticket.cancel.clone().filter(|_| stopped).map(Failure::hopeless);
+        Some((ticket, wanted.map_or(performed, |failure| Err(Stopped::Failed(failure)))))
+    }
+
+    /// Waits for a deadline; for ever when there is none.
+    async fn until(&self, deadline: Option<Timestamp>) {
+        match deadline {
+            None => std::future::pending().await,
+            Some(deadline) => {
+                let left = (deadline - self.leases.now()).to_std().unwrap_or_default();
+                tokio::time::sleep(left).await;
             }
-        };
-        match settled {
-            Ok(outcome) => outcome,
-            Err(failure) => self.fail(&handler, &work, &leased, ticket, failure).await,
+        }
+    }
+
+    /// Hands a ticket back for a second or so.
+    async fn postpone(&self, leased: &Leased) -> Outcome {
+        let Leased { ticket, fence, receipt } = leased;
+        let jitter = u64::from(printmill_backend::fresh::jitter());
+        let pause = Duration::from_millis(500 + jitter);
+        match self.leases.postpone(ticket, fence, receipt, pause).await {
+            Ok(()) => Outcome::Released,
+            Err(_) => Outcome::Lost,
         }
     }
 
     /// Extends the lease until the work is finished, and gives the ticket as it is then; nothing
-    /// when the lease was lost.
+    /// when the lease was lost. Hears of it when the ticket is not wanted any more.
     async fn heartbeat(
         self,
         leased: Leased,
         work: Work,
         finished: CancellationToken,
+        cancelled: CancellationToken,
     ) -> Option<Ticket> {
         let Leased { mut ticket, fence, receipt } = leased;
         loop {
@@ -259,7 +350,8 @@ impl Worker {
                 () = finished.cancelled() => return Some(ticket),
                 () = tokio::time::sleep(HEARTBEAT.min(self.leases.ttl() / 3)) => {}
             }
-            match self.leases.extend(&ticket, &fence, &receipt, work.progress()).await {
+            let (progress, message) = (work.progress(), work.message());
+            match self.leases.extend(&ticket, &fence, &receipt, progress, &message).await {
                 Ok(extended) => ticket = extended,
                 Err(problem) if problem.code == Code::LeaseLost => {
                     tracing::warn!("lease lost");
@@ -267,96 +359,20 @@ impl Worker {
                 }
                 Err(problem) => tracing::warn!(%problem, "heartbeat failed"),
             }
-        }
-    }
-
-    /// Decides and commits the effect together with the end of the ticket.
-    async fn commit(
-        &self,
-        handler: &Arc<dyn Handler>,
-        work: &Work,
-        leased: &Leased,
-        ticket: &Ticket,
-        performed: &serde_json::Value,
-    ) -> Result<&'static str, Failure> {
-        for _ in 0..DECISIONS_MAX {
-            let deciding = handler.decide(work, performed, self.leases.now());
-            let effect = AssertUnwindSafe(deciding).catch_unwind().await;
-            let effect = effect.unwrap_or_else(|_| Err(broken_off().into()))?;
-            let Leased { fence, receipt, .. } = leased;
-            match self.leases.complete(ticket, fence, receipt, effect).await {
-                Ok(()) => return Ok("done"),
-                Err(CommitError::Stale { .. }) => {}
-                Err(CommitError::FenceLost { .. }) => return Ok("lost"),
-                Err(CommitError::Answered(_)) => return Ok("lost"),
-                Err(CommitError::Backend(error)) => return Err(error.into()),
+            if ticket.cancel.is_some() && !cancelled.is_cancelled() {
+                tracing::info!("ticket cancelled");
+                cancelled.cancel();
             }
         }
-        Err(Failure::passing(Problem::new(
-            Code::Conflict,
-            "what it works on is being changed by others all the time",
-            "nothing needs to be done; it is tried again",
-        )))
-    }
-
-    async fn fail(
-        &self,
-        handler: &Arc<dyn Handler>,
-        work: &Work,
-        leased: &Leased,
-        ticket: Ticket,
-        failure: Failure,
-    ) -> &'static str {
-        let Failure { problem, hopeless } = failure;
-        tracing::warn!(%problem, code = %problem.code, hopeless, "attempt failed");
-        for _ in 0..DECISIONS_MAX {
-            let next = self.leases.after_failure(
-                &ticket,
-                &leased.fence,
-                problem.clone(),
-                hopeless,
-                &handler.retry(),
-            );
-            let Ok(next) = next else { return "lost" };
-            let dead = next.state == TicketState::Dead;
-            let now = self.leases.now();
-            let aftermath = if dead {
-                let giving_up = AssertUnwindSafe(handler.give_up(work, &problem, now));
-                giving_up.catch_unwind().await.unwrap_or_else(|_| Err(broken_off()))
-            } else {
-                Ok(Change::new(ticket.merchant, now))
-            };
-            let aftermath = match aftermath {
-                Ok(aftermath) => aftermath,
-                // The lease runs out and another attempt follows.
-                Err(problem) if problem.code.retryable() => return "lost",
-                Err(refusal) => {
-                    tracing::error!(%refusal, "given up, and nobody could be told");
-                    Change::new(ticket.merchant, now)
-                }
-            };
-            let change = aftermath.traced(ticket.trace.clone()).held(next, &leased.fence);
-            match self.leases.settle(change, &leased.receipt).await {
-                Ok(()) if dead => return "dead",
-                Ok(()) => return "retried",
-                Err(CommitError::Stale { .. }) => {}
-                Err(error) => {
-                    // The lease runs out and another attempt follows.
-                    tracing::warn!(%error, "failure could not be recorded");
-                    return "lost";
-                }
-            }
-        }
-        "lost"
     }
 }
 
-/// What a handler's panic is to those who look at its ticket.
-fn broken_off() -> Problem {
-    tracing::error!("handler panicked");
-    Problem::new(
-        Code::Internal,
-        "the work broke off by a fault of the program",
-        "report this with the ticket's id; it is tried again a few times",
-    )
+/// Why nothing was performed.
+enum Stopped {
+    /// The attempt failed.
+    Failed(Failure),
+    /// The deadline passed.
+    Overdue,
+    /// The worker is leaving.
+    Cancelled,
 }

@@ -17,8 +17,9 @@ use printmill_domain::order::Order;
 use printmill_domain::order_command::OrderCommand;
 use printmill_domain::print_job::{PrintJob, PrintJobCommand};
 use printmill_domain::problem::{Code, Problem};
+use printmill_domain::retry::RetryPolicy;
 use printmill_domain::shipment::Tracking;
-use printmill_domain::ticket::{Fence, RetryPolicy, Ticket, TicketState};
+use printmill_domain::ticket::{Fence, Ticket, TicketState};
 use printmill_engine::command::{Answer, Commands, Context, Proposal};
 use printmill_engine::lease::{Leased, Leases};
 

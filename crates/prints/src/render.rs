@@ -14,7 +14,7 @@ use printmill_domain::print::{Print, Revision};
 use printmill_domain::print_job::{PrintJob, PrintJobCommand};
 use printmill_domain::problem::{Code, Problem};
 use printmill_engine::budget::{MemoryBudget, Share};
-use printmill_engine::handler::{Failure, Handler, Work};
+use printmill_engine::handler::{Failure, Handler, NeededFile, Needs, Work};
 use printmill_press::needs_whole_pixels;
 use printmill_press::photobook::{Book, RenderError, Rendered};
 use serde_json::{Value, json};
@@ -113,6 +113,35 @@ impl Handler for Render {
         let ordered = order.decide(OrderCommand::RecordFile { item, file: file.clone() }, now)?;
         let attached = job.decide(PrintJobCommand::Attach(file), now)?;
         Ok(Change::new(work.ticket.merchant, now).update(&order, ordered).update(&job, attached))
+    }
+
+    fn is_open(&self) -> bool {
+        true
+    }
+
+    async fn needs(&self, work: &Work) -> Result<Needs, Failure> {
+        let item: ItemId = work.id("item")?;
+        let line = self.order(work).await?.item(item)?.line.clone();
+        let print: Versioned<Print> = work.load(self.database.as_ref(), line.print).await?;
+        let revision = print.revision(Some(line.revision))?;
+        let files = revision.sources.iter().map(|(asset, source)| NeededFile {
+            name: asset.to_string(),
+            blob: source.blob.clone(),
+            media_type: "application/octet-stream".into(),
+        });
+        Ok(Needs { files: files.collect(), details: json!({ "revision": revision }) })
+    }
+
+    async fn accept(&self, work: &Work, answer: Value) -> Result<Value, Problem> {
+        let wrong = |why| Problem::invalid_field("result", why);
+        let file: BlobRef = serde_json::from_value(answer).map_err(|_| {
+            wrong("must have 'sha256' and 'size', as the upload of the file answered them")
+        })?;
+        let stored = self.blobs.size(work.ticket.merchant, &file.sha256).await?;
+        if stored != Some(file.size) {
+            return Err(wrong("names a file that was not uploaded for this merchant"));
+        }
+        Ok(json!(file))
     }
 
     async fn give_up(

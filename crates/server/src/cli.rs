@@ -68,7 +68,7 @@ pub(crate) enum Command {
     Products(ProductsArgs),
     /// Show how much work waits and runs in each lane.
     Queues(QueuesArgs),
-    /// List tickets that were given up, and have them tried again.
+    /// Show a ticket's history; list tickets that were given up, and have them tried again.
     #[command(subcommand)]
     Tickets(TicketsCommand),
     /// Make, list and revoke API keys, straight in the configured database.

@@ -9,6 +9,7 @@ mod node;
 mod output;
 mod roles;
 mod signals;
+mod spot;
 mod telemetry;
 mod wiring;
 

@@ -27,6 +27,7 @@ const COMMANDS: &[&[&str]] = &[
     &["products"],
     &["queues"],
     &["tickets"],
+    &["tickets", "show"],
     &["tickets", "dead"],
     &["tickets", "replay"],
     &["keys"],

@@ -194,7 +194,7 @@ impl Facility {
             let extended = self.call(|services| async move {
                 let Leased { fence, receipt, .. } = leased;
                 let ticket = services.leases.held(&fence).await?;
-                services.leases.extend(&ticket, &fence, &receipt, 0).await
+                services.leases.extend(&ticket, &fence, &receipt, 0, "").await
             });
             match extended.await {
                 Err(problem) if !problem.code.retryable() => return problem,

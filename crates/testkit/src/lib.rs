@@ -7,8 +7,10 @@ pub mod chance;
 pub mod history;
 pub mod log;
 pub mod node;
+pub mod python;
 pub mod shop;
 
 pub use chance::Chance;
 pub use node::{Node, Place};
+pub use python::Python;
 pub use shop::Shop;

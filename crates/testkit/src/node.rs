@@ -82,6 +82,18 @@ impl Place {
         Ok(made["key"].as_str().context("keys create gives a key")?.to_owned())
     }
 
+    /// A key for workers of a kind in a lane.
+    pub fn worker_key(&self, kind: &str, lane: &str) -> anyhow::Result<String> {
+        let made = self.json(&["keys", "create", "--worker", kind, "--lane", lane, "--json"])?;
+        Ok(made["key"].as_str().context("keys create gives a key")?.to_owned())
+    }
+
+    /// A key for an operator.
+    pub fn operator_key(&self) -> anyhow::Result<String> {
+        let made = self.json(&["keys", "create", "--operator", "--json"])?;
+        Ok(made["key"].as_str().context("keys create gives a key")?.to_owned())
+    }
+
     /// The ids of all facilities.
     pub fn facilities(&self) -> anyhow::Result<Vec<String>> {
         let listed = self.json(&["facility", "list", "--json"])?;

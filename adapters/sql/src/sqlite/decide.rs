@@ -55,9 +55,9 @@ impl Stored {
         Ok(versions)
     }
 
-    /// Done tickets are not counted.
+    /// Tickets that are done or cancelled are not counted.
     fn count(&mut self, ticket: &Ticket, stage: Stage, by: i64) {
-        if stage != Stage::Done {
+        if !matches!(stage, Stage::Done | Stage::Cancelled) {
             let sort = Sort {
                 lane: ticket.lane.to_string(),
                 class: ticket.class,

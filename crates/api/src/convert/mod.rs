@@ -8,6 +8,7 @@ pub(crate) mod operations;
 pub(crate) mod orders;
 pub(crate) mod prints;
 pub(crate) mod quotes;
+pub(crate) mod tickets;
 pub(crate) mod work;
 
 use pbjson_types::{ListValue, Struct, Value, value::Kind};
@@ -84,6 +85,27 @@ pub(crate) fn structure(value: &serde_json::Value) -> Option<Struct> {
     let fields = value.as_object()?;
     let fields = fields.iter().map(|(name, value)| (name.clone(), json(value)));
     Some(Struct { fields: fields.collect() })
+}
+
+/// A JSON object from the wire. Whole numbers that are exact there are whole numbers again.
+pub(crate) fn object(structure: &Struct) -> serde_json::Value {
+    let fields = structure.fields.iter().map(|(name, value)| (name.clone(), plain(value)));
+    serde_json::Value::Object(fields.collect())
+}
+
+fn plain(value: &Value) -> serde_json::Value {
+    const EXACT_MAX: f64 = 9_007_199_254_740_991.0;
+    match &value.kind {
+        None | Some(Kind::NullValue(_)) => serde_json::Value::Null,
+        Some(Kind::BoolValue(truth)) => (*truth).into(),
+        Some(Kind::NumberValue(number)) if number.fract() == 0.0 && number.abs() <= EXACT_MAX => {
+            (*number as i64).into()
+        }
+        Some(Kind::NumberValue(number)) => (*number).into(),
+        Some(Kind::StringValue(text)) => text.clone().into(),
+        Some(Kind::ListValue(list)) => list.values.iter().map(plain).collect(),
+        Some(Kind::StructValue(structure)) => object(structure),
+    }
 }
 
 fn json(value: &serde_json::Value) -> Value {

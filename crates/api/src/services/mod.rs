@@ -25,6 +25,7 @@ use printmill_domain::problem::Problem;
 use printmill_engine::command::{Context, RequestKey};
 use printmill_engine::lease::Leases;
 use printmill_engine::operations::Operations;
+use printmill_engine::settle::Settling;
 use printmill_fulfilment::Fulfilment;
 use printmill_orders::Orders;
 use printmill_prints::Prints;
@@ -67,6 +68,8 @@ pub struct Services {
     pub fulfilment: Fulfilment,
     /// Leases tickets to workers and facilities outside.
     pub leases: Leases,
+    /// Settles what workers outside did, by the rules of the handlers.
+    pub settling: Settling,
     /// Looks into the engine and steers it.
     pub operations: Operations,
 }

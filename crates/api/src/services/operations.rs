@@ -1,7 +1,7 @@
 //! `OperationsService`.
 
 use super::{Edge, answer, caller};
-use crate::convert::{self, operations};
+use crate::convert::{self, operations, tickets};
 use crate::page;
 use printmill_domain::problem::Problem;
 use printmill_proto::v1;
@@ -24,6 +24,19 @@ impl v1::operations_service_server::OperationsService for Edge {
             Ok::<_, Problem>(v1::ListLanesResponse { lanes })
         };
         answer(listed.await)
+    }
+
+    async fn get_ticket(
+        &self,
+        request: Request<v1::GetTicketRequest>,
+    ) -> Result<Response<v1::Ticket>, Status> {
+        let found = async {
+            caller(&request)?.operator()?;
+            let id = convert::id("ticket_id", &request.get_ref().ticket_id)?;
+            let found = self.services.operations.ticket(id).await?;
+            Ok::<_, Problem>(tickets::ticket(&found))
+        };
+        answer(found.await)
     }
 
     async fn list_dead_tickets(

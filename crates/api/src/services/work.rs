@@ -4,15 +4,21 @@ use super::{Edge, answer, caller};
 use crate::auth::{Caller, denied};
 use crate::convert::{self, work};
 use crate::lease_token::{LeaseToken, other_ticket};
+use crate::options::WORK_FILE_BYTES_MAX;
 use printmill_domain::api_key::Scope;
 use printmill_domain::lane::Lane;
 use printmill_domain::print_job::MAKE;
 use printmill_domain::problem::{Code, Problem};
-use printmill_domain::ticket::{RetryPolicy, Ticket};
+use printmill_domain::ticket::Ticket;
+use printmill_domain::ticket_end::{Admission, overdue as overdue_problem};
+use printmill_engine::handler::{Failure, Needs, Work, closed};
 use printmill_engine::lease::Leased;
+use printmill_engine::settle::Outcome;
 use printmill_proto::v1;
+use serde_json::Value;
 use std::time::Duration;
 use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status};
 
 /// The most tickets leased at once.
@@ -22,6 +28,8 @@ const WAIT_MAX: u32 = 20_000;
 /// How long the queue waits at once, so that a node that leaves is not kept. A lease that was
 /// given is never dropped on the way.
 const WAIT_SLICE: Duration = Duration::from_secs(1);
+/// How long a ticket of a kind that the key is not for is left to others.
+const NOT_MINE_PAUSE: Duration = Duration::from_secs(1);
 /// The most characters of a holder's name.
 const HOLDER_MAX: usize = 100;
 
@@ -33,9 +41,13 @@ impl v1::work_service_server::WorkService for Edge {
     ) -> Result<Response<v1::LeaseWorkResponse>, Status> {
         let leased = async {
             let order = LeaseOrder::read(caller(&request)?, request.get_ref())?;
+            self.check_open(&order.kinds)?;
             let leased = self.lease(&order).await?;
-            let leases = leased.iter().map(|leased| work::lease(leased, &self.signer));
-            Ok(v1::LeaseWorkResponse { leases: leases.collect::<Result<_, _>>()? })
+            let mut leases = vec![];
+            for leased in &leased {
+                leases.extend(self.hand_out(leased).await?);
+            }
+            Ok(v1::LeaseWorkResponse { leases })
         };
         answer(leased.await)
     }
@@ -51,12 +63,50 @@ impl v1::work_service_server::WorkService for Edge {
                 progress.ok_or_else(|| Problem::invalid_field("progress", "must be 0 to 1000"))?;
             let (token, ticket) =
                 self.held(caller(&request)?, &request.get_ref().lease_token).await?;
-            let leases = &self.services.leases;
-            let ticket = leases.extend(&ticket, &token.fence, &token.receipt(), progress).await?;
-            let expire_time = ticket.lease_until.and_then(convert::time);
-            Ok(v1::ExtendWorkResponse { expire_time })
+            let message = work::message(&request.get_ref().message)?;
+            let (leases, receipt) = (&self.services.leases, token.receipt());
+            let extended = leases.extend(&ticket, &token.fence, &receipt, progress, message);
+            let ticket = extended.await?;
+            let overdue = ticket.deadline.filter(|deadline| *deadline <= leases.now());
+            let why = ticket.cancel.clone().or(overdue.map(|_| overdue_problem(&ticket.id)));
+            Ok(v1::ExtendWorkResponse {
+                expire_time: ticket.lease_until.and_then(convert::time),
+                cancel: why.is_some(),
+                cancel_reason: why.map(|why| why.message).unwrap_or_default(),
+            })
         };
         answer(extended.await)
+    }
+
+    async fn complete_work(
+        &self,
+        request: Request<v1::CompleteWorkRequest>,
+    ) -> Result<Response<v1::CompleteWorkResponse>, Status> {
+        let completed = async {
+            let result = work::result(request.get_ref().result.as_ref())?;
+            let token = self.token(caller(&request)?, &request.get_ref().lease_token)?;
+            self.complete(token, result).await?;
+            Ok(v1::CompleteWorkResponse {})
+        };
+        answer(completed.await)
+    }
+
+    async fn create_work_upload(
+        &self,
+        request: Request<v1::CreateWorkUploadRequest>,
+    ) -> Result<Response<v1::Link>, Status> {
+        let link = async {
+            let size = u64::try_from(request.get_ref().size).ok();
+            let size = size.filter(|size| (1..=WORK_FILE_BYTES_MAX).contains(size));
+            let size = size.ok_or_else(|| {
+                let description = format!("must be 1 to {WORK_FILE_BYTES_MAX}");
+                Problem::invalid_field("size", description)
+            })?;
+            let (_, ticket) = self.held(caller(&request)?, &request.get_ref().lease_token).await?;
+            let now = self.services.clock.now();
+            Ok(self.links.work_upload(ticket.merchant, ticket.id, size, now))
+        };
+        answer(link.await)
     }
 
     async fn release_work(
@@ -83,12 +133,7 @@ impl v1::work_service_server::WorkService for Edge {
                 self.held(caller(&request)?, &request.get_ref().lease_token).await?;
             let receipt = token.receipt();
             let leased = Leased { ticket, fence: token.fence, receipt };
-            if leased.ticket.kind == MAKE {
-                self.services.fulfilment.fail(&leased, problem, hopeless).await?;
-            } else {
-                let policy = RetryPolicy::default();
-                self.services.leases.fail(&leased, problem, hopeless, &policy).await?;
-            }
+            self.fail(&leased, Failure { problem, hopeless }).await?;
             Ok(v1::FailWorkResponse {})
         };
         answer(failed.await)
@@ -117,7 +162,12 @@ impl LeaseOrder {
             let description = format!("must have at most {HOLDER_MAX} characters");
             return Err(Problem::invalid_field("holder", description));
         }
-        let (lane, kinds, default_holder) = lane(caller, &request.lane)?;
+        let (lane, mut kinds, default_holder) = lane(caller, &request.lane)?;
+        if let Some(foreign) = request.kinds.iter().find(|kind| !kinds.contains(kind)) {
+            let kind: String = foreign.chars().take(HOLDER_MAX).collect();
+            return Err(denied(&format!("a worker's key for '{kind}', or leave the kind out")));
+        }
+        kinds.retain(|kind| request.kinds.is_empty() || request.kinds.contains(kind));
         let holder = if holder.is_empty() { default_holder } else { holder.clone() };
         let count = request.count.max(1) as u16;
         let wait = Duration::from_millis(request.wait_ms.into());
@@ -136,9 +186,12 @@ fn lane(caller: &Caller, wanted: &str) -> Result<(Lane, Vec<String>, String), Pr
             }
             Ok((own, vec![MAKE.to_owned()], facility.to_string()))
         }
-        Scope::Worker { kinds } => {
+        Scope::Worker { kinds, lanes } => {
             let lane = Lane::parse(wanted)
                 .ok_or_else(|| Problem::invalid_field("lane", "must be the name of a lane"))?;
+            if !lanes.is_empty() && !lanes.iter().any(|own| own == wanted) {
+                return Err(denied("a worker's key for that lane"));
+            }
             Ok((lane, kinds.clone(), "worker".to_owned()))
         }
     }
@@ -149,7 +202,10 @@ fn covers(caller: &Caller, token: &LeaseToken) -> bool {
     match &caller.scope {
         Scope::Merchant(_) | Scope::Operator => false,
         Scope::Facility(facility) => *token.lane() == Lane::facility(facility),
-        Scope::Worker { kinds } => kinds.contains(&token.kind),
+        Scope::Worker { kinds, lanes } => {
+            let own = lanes.is_empty() || lanes.iter().any(|lane| lane == token.lane().as_str());
+            own && kinds.contains(&token.kind)
+        }
     }
 }
 
@@ -171,7 +227,8 @@ impl Edge {
             let released = !others.is_empty();
             for other in others {
                 let Leased { ticket, fence, receipt } = other;
-                self.services.leases.release(&ticket, &fence, &receipt).await?;
+                let leases = &self.services.leases;
+                leases.postpone(&ticket, &fence, &receipt, NOT_MINE_PAUSE).await?;
             }
             let leaving = self.stopping.is_cancelled();
             if !mine.is_empty() || released || leaving || Instant::now() >= until {
@@ -182,13 +239,115 @@ impl Edge {
 
     /// The ticket that a token proves to be held by the caller.
     async fn held(&self, caller: &Caller, token: &str) -> Result<(LeaseToken, Ticket), Problem> {
-        let token = LeaseToken::open(&self.signer, token)?;
-        if !covers(caller, &token) {
-            return Err(other_ticket());
-        }
+        let token = self.token(caller, token)?;
         let ticket = self.services.leases.held(&token.fence).await?;
         Ok((token, ticket))
     }
+
+    /// Checks that workers outside may work on kinds.
+    fn check_open(&self, kinds: &[String]) -> Result<(), Problem> {
+        let handlers = self.services.settling.handlers();
+        let mut known = kinds.iter().filter_map(|kind| handlers.get(kind));
+        match known.find(|handler| !handler.is_open()) {
+            Some(own) => Err(closed(own.kind())),
+            None => Ok(()),
+        }
+    }
+
+    /// A token that the caller may use.
+    fn token(&self, caller: &Caller, token: &str) -> Result<LeaseToken, Problem> {
+        let token = LeaseToken::open(&self.signer, token)?;
+        if covers(caller, &token) { Ok(token) } else { Err(other_ticket()) }
+    }
+
+    /// A leased ticket as a worker outside gets it; nothing when it is not to be worked on, and
+    /// was settled instead.
+    async fn hand_out(&self, leased: &Leased) -> Result<Option<v1::Lease>, Problem> {
+        let ticket = &leased.ticket;
+        let settling = &self.services.settling;
+        let mut policy = settling.policy(&ticket.kind);
+        if ticket.kind == MAKE {
+            // A facility that is away comes back.
+            policy.losses_max = u32::MAX;
+        }
+        let now = self.services.leases.now();
+        if let Admission::Cancel(problem) | Admission::GiveUp(problem) =
+            ticket.admission(&policy, now)
+        {
+            self.fail(leased, Failure::hopeless(problem)).await?;
+            return Ok(None);
+        }
+        let needs = match settling.handlers().get(&ticket.kind) {
+            Some(handler) => match handler.needs(&outside(ticket)).await {
+                Ok(needs) => needs,
+                Err(failure) => {
+                    self.fail(leased, failure).await?;
+                    return Ok(None);
+                }
+            },
+            None => Needs::default(),
+        };
+        work::lease(leased, &needs, &self.signer, &self.links, now).map(Some)
+    }
+
+    /// Commits what a worker outside did. A worker that did not hear the answer may ask again.
+    async fn complete(&self, token: LeaseToken, result: Value) -> Result<(), Problem> {
+        if token.kind == MAKE {
+            return Err(Problem::invalid_state(
+                "a print job is not completed",
+                "accept it with /v1/printJobs/JOB:accept, and report on it",
+            ));
+        }
+        let ticket = match self.services.leases.held(&token.fence).await {
+            Ok(ticket) => ticket,
+            Err(problem) => {
+                let done = self.services.leases.was_done(&token.fence).await?;
+                return if done { Ok(()) } else { Err(problem) };
+            }
+        };
+        let receipt = token.receipt();
+        let leased = Leased { ticket, fence: token.fence, receipt };
+        let (settling, work) = (&self.services.settling, outside(&leased.ticket));
+        let performed = match settling.handlers().get(&leased.ticket.kind) {
+            Some(handler) => handler.accept(&work, result).await?,
+            None => result,
+        };
+        match settling.complete(&work, &leased, &performed).await {
+            Ok(Outcome::Done) => Ok(()),
+            Ok(_) => Err(no_longer_held()),
+            Err(failure) => {
+                let problem = failure.problem.clone();
+                settling.fail(&work, &leased, failure).await;
+                Err(problem)
+            }
+        }
+    }
+
+    /// Records that an attempt failed.
+    async fn fail(&self, leased: &Leased, failure: Failure) -> Result<(), Problem> {
+        if leased.ticket.kind == MAKE {
+            let Failure { problem, hopeless } = failure;
+            return self.services.fulfilment.fail(leased, problem, hopeless).await;
+        }
+        let work = outside(&leased.ticket);
+        match self.services.settling.fail(&work, leased, failure).await {
+            Outcome::Lost => Err(no_longer_held()),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// Work that somebody outside does.
+fn outside(ticket: &Ticket) -> Work {
+    Work::new(ticket.clone(), CancellationToken::new())
+}
+
+fn no_longer_held() -> Problem {
+    Problem::new(
+        Code::LeaseLost,
+        "the lease is not held any more",
+        "throw the result away and lease again; whoever holds the ticket now will finish it",
+    )
 }
 
 fn claims_broke_off() -> Problem {

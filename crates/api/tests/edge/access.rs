@@ -17,7 +17,8 @@ async fn keys_are_checked_alike_on_grpc_and_rest() {
     let typo = format!("{}{other}", &good[..good.len() - 1]);
     let revoked = world.key(Scope::Merchant(world.merchants[0].0)).await;
     world.revoke(&revoked).await;
-    let worker = world.key(Scope::Worker { kinds: vec!["item.render".into()] }).await;
+    let worker =
+        world.key(Scope::Worker { kinds: vec!["item.render".into()], lanes: vec![] }).await;
     let unknown = {
         let other = World::new().await;
         other.key(Scope::Merchant(world.merchants[0].0)).await

@@ -62,13 +62,17 @@ fn case(method: &str, made: &Made, lease_token: &str, lane: &str) -> Option<Stra
             hidden(json!({ "printJobId": made.job, "state": "PRINT_JOB_STATE_PRINTING" }))
         }
         "WorkService/LeaseWork" => Some(Gets(Code::PermissionDenied, json!({ "lane": lane }))),
-        "WorkService/ExtendWork" | "WorkService/ReleaseWork" => {
+        "WorkService/CreateWorkUpload" => {
+            Some(Gets(Code::LeaseLost, json!({ "leaseToken": lease_token, "size": 1 })))
+        }
+        "WorkService/ExtendWork" | "WorkService/ReleaseWork" | "WorkService/CompleteWork" => {
             Some(Gets(Code::LeaseLost, json!({ "leaseToken": lease_token })))
         }
         "WorkService/FailWork" => {
             let message = json!({ "leaseToken": lease_token, "message": "paper jam" });
             Some(Gets(Code::LeaseLost, message))
         }
+        "OperationsService/GetTicket" => Some(Gets(Code::PermissionDenied, json!({}))),
         "OperationsService/ListLanes"
         | "OperationsService/ListDeadTickets"
         | "OperationsService/ReplayTickets" => Some(Gets(Code::PermissionDenied, json!({}))),

@@ -3,7 +3,7 @@
 use crate::wire::Wire;
 use printmill_adapter_memory::{ManualClock, MemoryDatabase, MemoryQueue, memory_blobs};
 use printmill_api::{ApiOptions, BuildError, Services, serve};
-use printmill_assets::Assets;
+use printmill_assets::{Assets, Inspect};
 use printmill_backend::database::Scope as Reads;
 use printmill_backend::queue::{Message, Queue};
 use printmill_backend::{Change, Clock, Database, DatabaseExt, fresh};
@@ -20,11 +20,14 @@ use printmill_domain::payment::ChargeOutcome;
 use printmill_domain::print_job::{PrintJob, PrintJobCommand, PrintJobState};
 use printmill_domain::problem::Problem;
 use printmill_domain::routing::Route;
+use printmill_engine::budget::MemoryBudget;
 use printmill_engine::command::Commands;
+use printmill_engine::handler::Handlers;
 use printmill_engine::lease::Leases;
 use printmill_engine::operations::Operations;
 use printmill_engine::sequencer::Sequencer;
-use printmill_fulfilment::Fulfilment;
+use printmill_engine::settle::Settling;
+use printmill_fulfilment::{self as fulfilment, Fulfilment};
 use printmill_orders::Orders;
 use printmill_prints::Prints;
 use serde_json::{Value, json};
@@ -299,15 +302,20 @@ fn services(
     let commands = Commands::new(database.clone(), clock.clone());
     let lease = Duration::from_secs(10);
     let leases = Leases::new(database.clone(), queue, clock.clone(), lease);
+    let (blobs, memory) = (memory_blobs(), MemoryBudget::new(1 << 20));
+    let handlers = Handlers::default()
+        .with(Inspect::new(database.clone(), blobs.clone(), memory))
+        .with(fulfilment::Route::new(database.clone()));
     Services {
         operations: Operations::new(database.clone(), clock.clone()),
         database,
-        blobs: memory_blobs(),
+        blobs,
         clock,
         assets: Assets::new(commands.clone()),
         prints: Prints::new(commands.clone()),
         orders: Orders::new(commands.clone()),
         fulfilment: Fulfilment::new(commands, leases.clone()),
+        settling: Settling::new(leases.clone(), handlers),
         leases,
     }
 }

@@ -19,7 +19,7 @@ use std::time::Duration;
 /// What a task of the client begins with.
 pub(super) enum Work {
     /// A ticket that was just leased.
-    Leased(Lease),
+    Leased(Box<Lease>),
     /// A job that was accepted earlier.
     Accepted(Box<PrintJob>),
 }
@@ -52,7 +52,7 @@ pub(super) async fn carry_out(shared: Arc<Shared>, work: Work) {
     }
     let task = Task { shared: shared.clone(), client, job_id: job_id.clone() };
     let outcome = match work {
-        Work::Leased(lease) => task.take_on(lease).await,
+        Work::Leased(lease) => task.take_on(*lease).await,
         Work::Accepted(_) => task.go_on().await,
     };
     if let Err(Stop::Failed(error)) = outcome {
@@ -192,6 +192,7 @@ impl Task {
             let request = ExtendWorkRequest {
                 lease_token: lease.lease_token.clone(),
                 progress: progress.load(Ordering::Relaxed),
+                message: String::new(),
             };
             match self.client.extend_work(request).await {
                 Err(error) if !error.retryable => return error,

@@ -212,9 +212,10 @@ impl FacilityClient {
             count: u32::try_from(count).unwrap_or(1),
             wait_ms: u32::try_from(wait.as_millis()).unwrap_or(0),
             holder: self.shared.options.holder.clone(),
+            kinds: vec![],
         };
         for lease in self.shared.client.lease_work(request).await? {
-            self.start(Work::Leased(lease)).await;
+            self.start(Work::Leased(Box::new(lease))).await;
         }
         Ok(())
     }

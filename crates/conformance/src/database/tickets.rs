@@ -10,7 +10,8 @@ use printmill_backend::database::{Database, TicketQuery};
 use printmill_domain::Timestamp;
 use printmill_domain::ids::TicketId;
 use printmill_domain::problem::{Code, Problem};
-use printmill_domain::ticket::{RetryPolicy, Ticket, TicketState};
+use printmill_domain::retry::RetryPolicy;
+use printmill_domain::ticket::{Ticket, TicketState};
 
 pub(super) fn cases(suite: &mut Suite<dyn Database>) {
     cases!(

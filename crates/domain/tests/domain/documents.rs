@@ -36,7 +36,7 @@ fn merchants_keys_and_facilities_are_read_as_they_were_written() {
     let scopes = [
         Scope::Merchant(merchant.id),
         Scope::Facility(id::<FacilityId>(3)),
-        Scope::Worker { kinds: vec!["item.render".into()] },
+        Scope::Worker { kinds: vec!["item.render".into()], lanes: vec![] },
     ];
     for scope in scopes {
         let presented = PresentedKey::mint(id(5), [9; 20]);

@@ -6,7 +6,10 @@ use crate::history::stored_and_read;
 use chrono::TimeDelta;
 use printmill_domain::lane::Lane;
 use printmill_domain::problem::{Code, Problem};
-use printmill_domain::ticket::{Fence, RetryPolicy, Stage, Ticket, TicketState};
+use printmill_domain::retry::RetryPolicy;
+use printmill_domain::ticket::{Fence, MESSAGE_MAX, Stage, Ticket, TicketState};
+use printmill_domain::ticket_end::{Admission, SUSPECT_LOSSES};
+use printmill_domain::ticket_history::{ATTEMPTS_KEPT, AttemptEnd};
 use proptest::prelude::*;
 use proptest::sample::Index;
 use serde_json::json;
@@ -18,6 +21,9 @@ enum Move {
     Complete { fence: Index },
     Release { fence: Index },
     Fail { fence: Index, hopeless: bool, jitter: u16 },
+    Postpone { fence: Index, seconds: i64 },
+    Cancel,
+    Cancelled { fence: Index },
     Sent,
     Ripen,
     Replay,
@@ -37,6 +43,10 @@ fn moves() -> impl Strategy<Value = Vec<(i64, Move)>> {
         2 => any::<Index>().prop_map(|fence| Move::Release { fence }),
         4 => (any::<Index>(), prop::bool::weighted(0.1), jitter)
             .prop_map(|(fence, hopeless, jitter)| Move::Fail { fence, hopeless, jitter }),
+        1 => (any::<Index>(), -5..20i64)
+            .prop_map(|(fence, seconds)| Move::Postpone { fence, seconds }),
+        1 => Just(Move::Cancel),
+        1 => any::<Index>().prop_map(|fence| Move::Cancelled { fence }),
         1 => Just(Move::Sent),
         2 => Just(Move::Ripen),
         1 => Just(Move::Replay),
@@ -45,26 +55,31 @@ fn moves() -> impl Strategy<Value = Vec<(i64, Move)>> {
 }
 
 fn policy() -> impl Strategy<Value = RetryPolicy> {
-    (1..6u32, 1..5_000i64, 1..40_000i64).prop_map(|(failures_max, base, ceiling)| RetryPolicy {
-        failures_max,
-        base: TimeDelta::milliseconds(base),
-        ceiling: TimeDelta::milliseconds(ceiling),
-    })
+    (1..6u32, 1..5_000i64, 1..40_000i64, 1..6u32).prop_map(
+        |(failures_max, base, ceiling, losses_max)| RetryPolicy {
+            failures_max,
+            base: TimeDelta::milliseconds(base),
+            ceiling: TimeDelta::milliseconds(ceiling),
+            losses_max,
+        },
+    )
 }
 
 struct World {
     ticket: Ticket,
     fences: Vec<Fence>,
     policy: RetryPolicy,
+    replayed: bool,
 }
 
 impl World {
-    fn begin(policy: RetryPolicy) -> Self {
+    fn begin(policy: RetryPolicy, deadline: Option<i64>) -> Self {
         let lane = Lane::express();
-        let ticket = Ticket::new(id(1), merchant(), lane, "a.b", json!({}), at(0));
+        let mut ticket = Ticket::new(id(1), merchant(), lane, "a.b", json!({}), at(0));
+        ticket.deadline = deadline.map(at);
         // Proofs that were never given.
         let strange = |ticket, attempt| Fence { ticket: id(ticket), attempt, token: 0 };
-        Self { ticket, fences: vec![strange(1, 0), strange(2, 1)], policy }
+        Self { ticket, fences: vec![strange(1, 0), strange(2, 1)], policy, replayed: false }
     }
 
     fn take(&mut self, step: &Move, seconds: i64) {
@@ -85,6 +100,21 @@ impl World {
                 let jitter = *jitter;
                 before.fail(&pick(fence), problem(1), *hopeless, &self.policy, jitter, now)
             }
+            Move::Postpone { fence, seconds: until } => {
+                before.postpone(&pick(fence), at(seconds + until), now)
+            }
+            Move::Cancel => match before.cancel(problem(2), now) {
+                Some(next) => Ok(next),
+                None => {
+                    assert!(before.state.is_final() || before.cancel.is_some());
+                    return;
+                }
+            },
+            Move::Cancelled { fence } if before.cancel.is_none() => {
+                assert!(before.cancelled(&pick(fence), now).is_err(), "nobody asked for it");
+                return;
+            }
+            Move::Cancelled { fence } => before.cancelled(&pick(fence), now),
             Move::Sent => Ok(before.sent(now)),
             Move::Ripen => {
                 let waits = before.stage() == Stage::Delayed && before.due_at <= now;
@@ -97,6 +127,7 @@ impl World {
                 let replayed = before.replay(now);
                 assert_eq!(replayed.is_ok(), before.state == TicketState::Dead);
                 let Ok(replayed) = replayed else { return };
+                self.replayed = true;
                 Ok(replayed)
             }
         };
@@ -113,14 +144,19 @@ impl World {
 
     fn check_step(&self, before: &Ticket, next: &Ticket, step: &Move, seconds: i64) {
         assert_eq!(next.version, before.version + 1, "every change counts");
-        let identity =
-            |t: &Ticket| (t.id, t.merchant, t.lane.clone(), t.kind.clone(), t.created_at);
         assert_eq!(identity(before), identity(next));
         if before.state.is_final() && !matches!(step, Move::Replay) {
             assert_eq!(next.state, before.state, "the end is the end");
         }
         let claimed = u32::from(matches!(step, Move::Claim { .. }));
-        let failed = u32::from(matches!(step, Move::Fail { .. }));
+        let asked = before.cancel.is_some();
+        let failed = u32::from(matches!(step, Move::Fail { .. }) && !asked);
+        let abandoned = before.state == TicketState::Leased && before.claimable(at(seconds));
+        let took_over = matches!(step, Move::Claim { .. } | Move::Cancel) && abandoned;
+        if !matches!(step, Move::Replay) {
+            assert_eq!(next.lost_leases, before.lost_leases + u32::from(took_over));
+        }
+        assert!(!asked || next.cancel == before.cancel, "nobody takes a cancellation back");
         assert_eq!(next.attempt, before.attempt + claimed);
         if !matches!(step, Move::Replay) {
             assert_eq!(next.failures, before.failures + failed);
@@ -129,8 +165,20 @@ impl World {
             assert!(next.progress >= before.progress);
         }
         match (step, next.state) {
-            (Move::Fail { hopeless, .. }, TicketState::Dead) => {
-                assert!(*hopeless || next.failures == self.policy.failures_max);
+            (Move::Cancel, state) if before.state == TicketState::Leased && !took_over => {
+                assert_eq!((state, next.fence()), (TicketState::Leased, before.fence()));
+                assert!(next.cancel.is_some(), "the holder still has to hear of it");
+            }
+            (Move::Cancel | Move::Cancelled { .. }, state) => {
+                assert_eq!((state, next.cancel.is_some()), (TicketState::Cancelled, true));
+            }
+            (Move::Fail { .. } | Move::Release { .. } | Move::Postpone { .. }, state) if asked => {
+                assert_eq!(state, TicketState::Cancelled);
+            }
+            (Move::Fail { hopeless, jitter, .. }, TicketState::Dead) => {
+                let due_at = at(seconds) + self.policy.backoff(next.failures, *jitter);
+                let too_late = next.deadline.is_some_and(|deadline| deadline <= due_at);
+                assert!(*hopeless || too_late || next.failures == self.policy.failures_max);
             }
             (Move::Fail { hopeless, .. }, TicketState::Queued) => {
                 assert!(!hopeless && next.failures < self.policy.failures_max);
@@ -141,6 +189,12 @@ impl World {
                 assert_eq!(next.sent_at, None, "the relay must send it again");
                 let stage = if wait.is_zero() { Stage::Waiting } else { Stage::Delayed };
                 assert_eq!(next.stage(), stage);
+                assert!(next.deadline.is_none_or(|deadline| next.due_at < deadline));
+            }
+            (Move::Postpone { seconds: until, .. }, state) => {
+                assert_eq!((state, next.sent_at), (TicketState::Queued, None));
+                assert_eq!(next.due_at, at(seconds + until.max(&0)));
+                assert_eq!(next.delayed, *until > 0);
             }
             (Move::Release { .. }, state) => {
                 assert_eq!(state, TicketState::Queued);
@@ -160,12 +214,31 @@ impl World {
         }
     }
 
+    /// The history tells of the last attempts what the counters say of all.
+    fn check_history(&self) {
+        let (ticket, history) = (&self.ticket, &self.ticket.history);
+        let kept = ATTEMPTS_KEPT.min(ticket.attempt as usize);
+        let first = ticket.attempt as usize - kept + 1;
+        let numbers: Vec<_> = history.iter().map(|attempt| attempt.attempt as usize).collect();
+        assert_eq!(numbers, (first..first + kept).collect::<Vec<_>>());
+        let open = history.iter().filter(|attempt| attempt.end.is_none()).count();
+        assert_eq!(open, usize::from(ticket.state == TicketState::Leased), "{history:?}");
+        assert!(history.iter().all(|attempt| attempt.ended_at.is_some() == attempt.end.is_some()));
+        if first == 1 && !self.replayed {
+            let ended = |end| history.iter().filter(|attempt| attempt.end == Some(end)).count();
+            assert_eq!(ended(AttemptEnd::Lost), ticket.lost_leases as usize);
+            assert_eq!(ended(AttemptEnd::Failed), ticket.failures as usize);
+            assert_eq!(ended(AttemptEnd::Done), usize::from(ticket.state == TicketState::Done));
+        }
+    }
+
     fn check(&self, seconds: i64) {
         let (ticket, now) = (&self.ticket, at(seconds));
         assert_eq!(&stored_and_read(ticket), ticket);
         assert!(ticket.failures <= self.policy.failures_max && ticket.failures <= ticket.attempt);
         assert!(ticket.progress <= 1_000);
         assert!(!ticket.delayed || ticket.state == TicketState::Queued, "{ticket:?}");
+        self.check_history();
         let leased = ticket.state == TicketState::Leased;
         let lease = (ticket.token.is_some(), ticket.holder.is_some(), ticket.lease_until.is_some());
         assert_eq!(lease, (leased, leased, leased));
@@ -188,12 +261,21 @@ impl World {
     }
 }
 
+/// What never changes.
+fn identity(ticket: &Ticket) -> impl PartialEq + std::fmt::Debug {
+    (ticket.id, ticket.merchant, ticket.lane.clone(), ticket.kind.clone(), ticket.created_at)
+}
+
 proptest! {
     #![proptest_config(cases(512))]
 
     #[test]
-    fn no_life_of_a_ticket_breaks_its_rules(policy in policy(), moves in moves()) {
-        let mut world = World::begin(policy);
+    fn no_life_of_a_ticket_breaks_its_rules(
+        policy in policy(),
+        deadline in prop::option::of(0..200i64),
+        moves in moves(),
+    ) {
+        let mut world = World::begin(policy, deadline);
         let mut seconds = 0;
         for (elapsed, step) in moves {
             seconds += elapsed;
@@ -203,7 +285,7 @@ proptest! {
 
     #[test]
     fn a_ticket_that_always_fails_is_dead_after_so_many_failures(policy in policy(), jitter: u16) {
-        let mut ticket = World::begin(policy).ticket;
+        let mut ticket = World::begin(policy, None).ticket;
         let mut failures = 0;
         while !ticket.state.is_final() {
             let now = ticket.due_at;
@@ -213,6 +295,32 @@ proptest! {
             failures += 1;
         }
         prop_assert_eq!((ticket.state, failures), (TicketState::Dead, policy.failures_max));
+    }
+
+    #[test]
+    fn a_ticket_whose_holders_vanish_is_given_up_after_so_many(policy in policy()) {
+        let mut ticket = World::begin(policy, None).ticket;
+        let mut alone = 0;
+        let lost = loop {
+            let now = ticket.lease_until.unwrap_or(ticket.due_at);
+            ticket = ticket.claim("w", 1, TimeDelta::seconds(1), now).unwrap();
+            match ticket.admission(&policy, now) {
+                Admission::Work => prop_assert!(ticket.lost_leases < SUSPECT_LOSSES),
+                Admission::WorkAlone => alone += 1,
+                Admission::GiveUp(problem) => break problem,
+                Admission::Cancel(_) => unreachable!("nobody asked for it"),
+            }
+        };
+        prop_assert_eq!(lost.code, Code::WorkerLost);
+        prop_assert_eq!((ticket.lost_leases, ticket.failures), (policy.losses_max, 0));
+        prop_assert_eq!(alone, policy.losses_max.saturating_sub(SUSPECT_LOSSES));
+    }
+
+    #[test]
+    fn what_a_holder_says_is_readable_and_short(text in any::<String>()) {
+        let said = World::begin(RetryPolicy::default(), None).ticket.saying(&text).message;
+        prop_assert!(said.chars().count() <= MESSAGE_MAX && !said.chars().any(char::is_control));
+        prop_assert!(text.chars().any(char::is_control) || text.starts_with(&said));
     }
 
     #[test]
@@ -231,4 +339,25 @@ proptest! {
         prop_assert!(policy.backoff(failures, jitter) <= policy.backoff(failures.saturating_add(1), jitter));
         prop_assert!(policy.backoff(failures, 0) <= policy.backoff(failures, jitter));
     }
+}
+
+#[test]
+fn a_claim_after_the_deadline_is_no_work_and_a_cancelled_one_neither() {
+    let policy = RetryPolicy::default();
+    let ticket = World::begin(policy, Some(10)).ticket;
+    let claimed = ticket.claim("w", 1, TimeDelta::seconds(30), at(9)).unwrap();
+    assert_eq!(claimed.admission(&policy, at(9)), Admission::Work);
+    let Admission::GiveUp(late) = claimed.admission(&policy, at(10)) else { panic!("too late") };
+    assert_eq!(late.code, Code::WorkOverdue);
+    let asked = claimed.cancel(problem(1), at(10)).unwrap();
+    assert_eq!(asked.admission(&policy, at(10)), Admission::Cancel(problem(1)));
+}
+
+#[test]
+fn a_ticket_that_was_stored_before_attempts_were_remembered_can_be_read() {
+    let ticket = World::begin(RetryPolicy::default(), None).ticket;
+    let mut stored = serde_json::to_value(&ticket).unwrap();
+    let fields = stored.as_object_mut().unwrap();
+    assert!(fields.remove("lost_leases").is_some() && !fields.contains_key("history"));
+    assert_eq!(serde_json::from_value::<Ticket>(stored).unwrap(), ticket);
 }

@@ -1,8 +1,10 @@
 //! Promises to users, end to end: real processes, the public API, kills and hostile input.
 
 mod hostile;
+mod leaving;
 mod memory;
 mod node_killed;
+mod python_worker;
 mod queue_lost;
 mod shipped;
 mod startup;

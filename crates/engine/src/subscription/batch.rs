@@ -18,6 +18,8 @@ const POISON: RetryPolicy = RetryPolicy {
     failures_max: 6,
     base: chrono::TimeDelta::seconds(1),
     ceiling: chrono::TimeDelta::seconds(60),
+    // Nothing is leased here.
+    losses_max: u32::MAX,
 };
 /// How long an effect may take. One that takes longer is refused.
 const EFFECT_MAX: Duration = Duration::from_secs(60);

@@ -34,6 +34,8 @@ const AWAY: RetryPolicy = RetryPolicy {
     failures_max: u32::MAX,
     base: chrono::TimeDelta::milliseconds(250),
     ceiling: chrono::TimeDelta::seconds(30),
+    // Nothing is leased here.
+    losses_max: u32::MAX,
 };
 
 /// What a turn came to.

@@ -5,7 +5,8 @@ use crate::link::Link;
 use crate::site::{Site, lane, pass};
 use printmill_backend::{Change, CommitError, Database};
 use printmill_domain::problem::{Code, Problem};
-use printmill_domain::ticket::{RetryPolicy, TicketState};
+use printmill_domain::retry::RetryPolicy;
+use printmill_domain::ticket::TicketState;
 use serde_json::json;
 use std::time::Duration;
 
@@ -25,7 +26,7 @@ async fn an_old_holder_is_refused_and_none_of_its_effect_is_committed() {
     let refused = leases.complete(&old.ticket, &old.fence, &old.receipt, late).await;
     assert!(matches!(refused, Err(CommitError::FenceLost { .. })), "{refused:?}");
     let lost = |result: Result<(), Problem>| assert_eq!(result.unwrap_err().code, Code::LeaseLost);
-    lost(leases.extend(&old.ticket, &old.fence, &old.receipt, 500).await.map(|_| ()));
+    lost(leases.extend(&old.ticket, &old.fence, &old.receipt, 500, "").await.map(|_| ()));
     lost(leases.release(&old.ticket, &old.fence, &old.receipt).await);
     let problem = Problem::new(Code::Unavailable, "not now", "wait");
     lost(leases.fail(&old, problem, true, &RetryPolicy::default()).await.map(|_| ()));
@@ -126,7 +127,7 @@ async fn a_holder_may_know_an_older_version_of_its_ticket() {
     site.relay().pump().await.unwrap();
     let held = site.lease_now("a").await.remove(0);
     // A heartbeat, and a relay that marks it, both after it was claimed.
-    site.leases().extend(&held.ticket, &held.fence, &held.receipt, 300).await.unwrap();
+    site.leases().extend(&held.ticket, &held.fence, &held.receipt, 300, "").await.unwrap();
     let now = site.ticket(id).await;
     let mark = Change::new(now.merchant, site.now()).ticket(now.sent(site.now()), now.version);
     site.database.commit(mark).await.unwrap();

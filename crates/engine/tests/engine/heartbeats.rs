@@ -16,6 +16,7 @@ async fn work_of_ten_minutes_is_claimed_once() {
         for tenth in 1..=10 {
             pass(60).await;
             work.report(tenth * 100);
+            work.say(format!("tenth {tenth}"));
         }
         Ok(json!("performed"))
     });
@@ -24,6 +25,7 @@ async fn work_of_ten_minutes_is_claimed_once() {
         [site.start_worker("a", job.clone().handlers()), site.start_worker("b", job.handlers())];
     let (id, started) = (site.make(1, KIND).await, site.now());
     let half = site.until(id, |ticket| ticket.progress == 500).await;
+    assert_eq!(half.message, "tenth 5");
     assert!(half.lease_until.unwrap() > site.now(), "the lease is always ahead");
     let done = site.until_state(id, TicketState::Done).await;
     assert!(site.now() - started >= chrono::TimeDelta::minutes(10));

@@ -6,10 +6,12 @@ use crate::site::{Site, lane, pass, ticket_id};
 use chrono::TimeDelta;
 use printmill_backend::Database;
 use printmill_domain::ticket::TicketState;
+use printmill_domain::ticket_history::AttemptEnd;
 use printmill_engine::handler::Handlers;
 use printmill_engine::worker::{ServedLane, Worker, WorkerOptions};
 use serde_json::json;
 use std::time::Duration;
+use tokio_util::sync::CancellationToken;
 
 #[tokio::test(start_paused = true)]
 async fn work_that_ends_within_the_drain_time_is_finished() {
@@ -55,6 +57,51 @@ async fn work_that_takes_longer_is_handed_back_and_taken_on_at_once() {
     assert_eq!((done.attempt, done.failures, done.last_error), (2, 0, None), "no failure");
     for running in [other, relay] {
         running.stop().await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_worker_whose_machine_is_about_to_go_hands_everything_back_at_once() {
+    for draining in [false, true] {
+        let site = Site::new();
+        let relay = site.start_relay();
+        let endless = Job::quick().performing(|_| std::future::pending());
+        let (notice, shutdown) = (CancellationToken::new(), CancellationToken::new());
+        let options = WorkerOptions {
+            holder: "leaving".into(),
+            lanes: vec![ServedLane { lane: lane(), concurrency: 2 }],
+            drain: Duration::from_secs(30),
+        };
+        let (leases, metrics) = (site.leases(), site.metrics.clone());
+        let worker = Worker::new(leases, endless.handlers(), metrics, options);
+        let (stop, gone) = (shutdown.clone().cancelled_owned(), notice.clone().cancelled_owned());
+        let worker = tokio::spawn(worker.run_until(stop, gone));
+        let ids = [site.make(1, KIND).await, site.make(2, KIND).await];
+        for id in ids {
+            site.until_state(id, TicketState::Leased).await;
+        }
+        if draining {
+            shutdown.cancel();
+            pass(5).await;
+        }
+        let noticed = site.now();
+        notice.cancel();
+        worker.await.unwrap();
+        for id in ids {
+            let attempt = site.ticket(id).await.history.remove(0);
+            assert_eq!(attempt.end, Some(AttemptEnd::Released));
+            let took = attempt.ended_at.unwrap() - noticed;
+            assert!(took < TimeDelta::seconds(1), "{took}");
+        }
+        let other = site.start_worker("staying", Job::quick().handlers());
+        for id in ids {
+            let done = site.until_state(id, TicketState::Done).await;
+            let waited = done.history[1].began_at - done.history[0].ended_at.unwrap();
+            assert!(waited < TimeDelta::seconds(1), "no lease was waited for: {waited}");
+        }
+        for running in [other, relay] {
+            running.stop().await;
+        }
     }
 }
 

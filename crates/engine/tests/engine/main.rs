@@ -1,5 +1,6 @@
 //! The engine against the memory adapter, in paused time: nothing here waits for a real clock.
 
+mod cancelling;
 mod commands;
 mod consumers;
 mod fencing;
@@ -7,6 +8,7 @@ mod heartbeats;
 mod jobs;
 mod leaving;
 mod link;
+mod poison;
 mod readers;
 mod reconciling;
 mod relaying;

@@ -3,7 +3,8 @@
 use crate::jobs::{Job, KIND, passing};
 use crate::site::{Running, Site, pass, ticket_id};
 use chrono::TimeDelta;
-use printmill_domain::ticket::{RetryPolicy, TicketState};
+use printmill_domain::retry::RetryPolicy;
+use printmill_domain::ticket::TicketState;
 use serde_json::json;
 
 #[tokio::test(start_paused = true)]

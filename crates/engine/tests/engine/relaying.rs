@@ -6,7 +6,8 @@ use crate::site::{Site, lane, merchant, pass, ticket_id};
 use printmill_backend::queue::Message;
 use printmill_backend::{Change, Database, Queue};
 use printmill_domain::problem::{Code, Problem};
-use printmill_domain::ticket::{RetryPolicy, TicketState};
+use printmill_domain::retry::RetryPolicy;
+use printmill_domain::ticket::TicketState;
 use std::time::Duration;
 
 #[tokio::test(start_paused = true)]

@@ -9,13 +9,14 @@ use printmill_domain::aggregate::{Decided, Versioned};
 use printmill_domain::ids::MerchantId;
 use printmill_domain::merchant::Merchant;
 use printmill_domain::problem::{Code, Problem};
-use printmill_domain::ticket::{RetryPolicy, Ticket, TicketState};
+use printmill_domain::retry::RetryPolicy;
+use printmill_domain::ticket::{Ticket, TicketState};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 
 fn policy(failures_max: u32) -> RetryPolicy {
     let (base, ceiling) = (TimeDelta::seconds(4), TimeDelta::seconds(10));
-    RetryPolicy { failures_max, base, ceiling }
+    RetryPolicy { failures_max, base, ceiling, ..RetryPolicy::default() }
 }
 
 /// Runs one ticket to its end with a job.

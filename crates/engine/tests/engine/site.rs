@@ -78,6 +78,11 @@ pub(crate) fn merchant() -> MerchantId {
     MerchantId::from_uuid(Uuid::from_u128(7))
 }
 
+/// Another merchant.
+pub(crate) fn stranger() -> MerchantId {
+    MerchantId::from_uuid(Uuid::from_u128(8))
+}
+
 /// The lane that tests work in.
 pub(crate) fn lane() -> Lane {
     Lane::express()

@@ -52,6 +52,9 @@ pub(crate) struct CreateArgs {
     /// For leasing these kinds of work, as in item.render.
     #[arg(long, value_name = "KIND", group = "scope", value_delimiter = ',')]
     worker: Vec<String>,
+    /// Only from these lanes; all of them when left out.
+    #[arg(long, value_name = "LANE", requires = "worker", value_delimiter = ',')]
+    lane: Vec<String>,
     /// For looking into the deployment and steering it.
     #[arg(long, group = "scope")]
     operator: bool,
@@ -163,7 +166,7 @@ async fn scope(args: &CreateArgs, database: &dyn Database) -> Outcome<Scope> {
         return Ok(Scope::Operator);
     }
     if !args.worker.is_empty() {
-        return Ok(Scope::Worker { kinds: args.worker.clone() });
+        return Ok(Scope::Worker { kinds: args.worker.clone(), lanes: args.lane.clone() });
     }
     let known = bootstrap::merchants(database).await?;
     let advice = "name one with --merchant, or make one with --new-merchant NAME";
@@ -210,7 +213,10 @@ fn whose(scope: &Scope) -> String {
     match scope {
         Scope::Merchant(id) => id.to_string(),
         Scope::Facility(id) => id.to_string(),
-        Scope::Worker { kinds } => format!("work: {}", kinds.join(", ")),
+        Scope::Worker { kinds, lanes } if lanes.is_empty() => format!("work: {}", kinds.join(", ")),
+        Scope::Worker { kinds, lanes } => {
+            format!("work: {} in {}", kinds.join(", "), lanes.join(", "))
+        }
         Scope::Operator => "operators".into(),
     }
 }

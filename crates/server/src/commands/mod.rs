@@ -12,6 +12,7 @@ pub(crate) mod products;
 pub(crate) mod queues;
 pub(crate) mod quote;
 pub(crate) mod serve;
+pub(crate) mod ticket_show;
 pub(crate) mod tickets;
 pub(crate) mod timeline;
 pub(crate) mod up;

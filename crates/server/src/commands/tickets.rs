@@ -1,5 +1,6 @@
 //! `printmill tickets`: units of work that were given up, and trying them again.
 
+use super::ticket_show::{self, ShowArgs};
 use crate::cli::OperatorArgs;
 use crate::failure::{Failure, Outcome};
 use crate::output;
@@ -15,6 +16,8 @@ pub(crate) enum TicketsCommand {
     Dead(DeadArgs),
     /// Have tickets that were given up tried again.
     Replay(ReplayArgs),
+    /// Show one and its history: who held it, since when, and why it failed.
+    Show(ShowArgs),
 }
 
 /// Which of the tickets that were given up.
@@ -76,6 +79,7 @@ pub(crate) struct ReplayArgs {
 /// Runs one of them.
 pub(crate) async fn run(command: &TicketsCommand, file: Option<&Path>, json: bool) -> Outcome {
     match command {
+        TicketsCommand::Show(args) => ticket_show::run(args, file, json).await,
         TicketsCommand::Dead(args) => dead(args, &args.operator.client(file)?, json).await,
         TicketsCommand::Replay(args) => replay(args, &args.operator.client(file)?, json).await,
     }

@@ -93,6 +93,10 @@ settings! {
          semicolons between. Unset: one each";
     drain_seconds: u64, true, "20",
         "How long running work may go on after the first signal to stop, 0 to 3600";
+    spot_notice: Option<String>, false, "\"aws\"",
+        "What says that this machine will be taken away soon; the worker role then hands its work \
+         back at once. aws and gcp ask the cloud's metadata service, file:///PATH waits for that \
+         file, http://… for an answer that is a success. Unset: nothing says so";
     log: String, false, "\"info\"",
         "What is logged, as a filter: info, debug, or printmill_engine=debug,warn";
     log_format: LogFormat, false, "\"human\"",
@@ -213,6 +217,7 @@ impl Default for Settings {
             limits: None,
             weights: None,
             drain_seconds: 20,
+            spot_notice: None,
             log: "info".into(),
             log_format: LogFormat::Human,
             otlp_endpoint: None,
@@ -298,6 +303,12 @@ impl Settings {
         }
         if self.drain_seconds > 3600 {
             return wrong("'drain_seconds' is out of range".into(), "use 0 to 3600");
+        }
+        if let Some(notice) = &self.spot_notice
+            && crate::spot::Notice::parse(notice).is_none()
+        {
+            let advice = "write aws, gcp, file:///PATH or an http:// address";
+            return wrong(format!("'spot_notice' = {notice} is nothing to ask"), advice);
         }
         self.turn_policy()?;
         if let Some(key) = &self.signing_key

@@ -11,6 +11,7 @@ use printmill_engine::LEASE;
 use printmill_engine::command::Commands;
 use printmill_engine::lease::Leases;
 use printmill_engine::operations::Operations;
+use printmill_engine::settle::Settling;
 use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -29,14 +30,15 @@ pub(crate) async fn run(
     let commands = Commands::new(database.clone(), clock.clone());
     let leases = Leases::new(database.clone(), queue, clock.clone(), LEASE);
     let services = Services {
-        operations: Operations::new(database.clone(), clock.clone()),
         blobs,
-        clock,
         assets: printmill_assets::Assets::new(commands.clone()),
         prints: printmill_prints::Prints::new(commands.clone()),
         orders: printmill_orders::Orders::new(commands.clone()),
         fulfilment: printmill_fulfilment::Fulfilment::new(commands, leases.clone()),
+        settling: Settling::new(leases.clone(), super::handlers::all(settings, backends)),
         leases,
+        operations: Operations::new(database.clone(), clock.clone()),
+        clock,
         database,
     };
     let mut options = ApiOptions::new(public_url.clone(), bootstrap::signing_key(settings)?);

@@ -2,4 +2,5 @@
 
 pub(crate) mod api;
 pub(crate) mod dispatcher;
+pub(crate) mod handlers;
 pub(crate) mod worker;

@@ -1,11 +1,10 @@
 //! The worker role: charges, inspects, routes and renders.
 
 use crate::config::Settings;
+use crate::spot::Notice;
 use crate::wiring::Backends;
 use printmill_domain::lane::Lane;
 use printmill_engine::LEASE;
-use printmill_engine::budget::MemoryBudget;
-use printmill_engine::handler::Handlers;
 use printmill_engine::lease::Leases;
 use printmill_engine::metrics::Metrics;
 use printmill_engine::worker::{ServedLane, Worker, WorkerOptions};
@@ -15,29 +14,21 @@ use tokio_util::sync::CancellationToken;
 /// Short work at the same time: it waits for others more than it computes.
 const EXPRESS_CONCURRENCY: usize = 16;
 
-/// Pictures that are held at the same time, in bytes. One that must be decoded takes up to 96 MiB
-/// more; together they stay below 256 MiB.
-const PICTURE_BYTES_MAX: u64 = 96 * 1024 * 1024;
-
-/// Works until `shutdown`, then lets running work finish within the drain time.
+/// Works until `shutdown`, then lets running work finish within the drain time. A spot notice shuts
+/// the whole node down, and hands the work back at once.
 pub(crate) async fn run(
     settings: &Settings,
     backends: &Backends,
     metrics: Metrics,
     shutdown: CancellationToken,
 ) {
-    let Backends { database, queue, blobs, payments, clock } = backends.clone();
-    let spool = settings.data.join("spool");
+    let Backends { database, queue, clock, .. } = backends.clone();
+    let spool = super::handlers::spool(settings);
     if let Err(error) = tokio::fs::create_dir_all(&spool).await {
         // Renders say so with their own code, and are tried again.
         tracing::warn!(%error, spool = %spool.display(), "spool could not be made");
     }
-    let memory = MemoryBudget::new(PICTURE_BYTES_MAX);
-    let handlers = Handlers::default()
-        .with(printmill_assets::Inspect::new(database.clone(), blobs.clone(), memory.clone()))
-        .with(printmill_orders::Charge::new(database.clone(), payments))
-        .with(printmill_fulfilment::Route::new(database.clone()))
-        .with(printmill_prints::Render::new(database.clone(), blobs, spool, memory));
+    let handlers = super::handlers::all(settings, backends);
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let renders = settings.render_concurrency.and_then(|count| usize::try_from(count).ok());
     let lane = |lane, concurrency| ServedLane { lane, concurrency };
@@ -51,5 +42,17 @@ pub(crate) async fn run(
         drain: Duration::from_secs(settings.drain_seconds),
     };
     let leases = Leases::new(database, queue, clock, LEASE);
-    Worker::new(leases, handlers, metrics, options).run(shutdown.cancelled_owned()).await;
+    let notice = settings.spot_notice.as_deref().and_then(Notice::parse);
+    let noticed = async {
+        match notice {
+            None => std::future::pending().await,
+            Some(notice) => {
+                notice.wait().await;
+                tracing::warn!("spot notice, handing everything back");
+                shutdown.cancel();
+            }
+        }
+    };
+    let worker = Worker::new(leases, handlers, metrics, options);
+    worker.run_until(shutdown.clone().cancelled_owned(), noticed).await;
 }
