@@ -28,11 +28,13 @@ pub enum Kind {
     Facility,
     /// Which process does what one alone should do.
     Leadership,
+    /// What makes tickets when their time comes.
+    Schedule,
 }
 
 impl Kind {
     /// All kinds.
-    pub const ALL: [Kind; 9] = [
+    pub const ALL: [Kind; 10] = [
         Kind::Merchant,
         Kind::ApiKey,
         Kind::Asset,
@@ -42,6 +44,7 @@ impl Kind {
         Kind::PrintJob,
         Kind::Facility,
         Kind::Leadership,
+        Kind::Schedule,
     ];
 
     /// The name, in the form used for tables and in messages.
@@ -56,6 +59,7 @@ impl Kind {
             Kind::PrintJob => "print_job",
             Kind::Facility => "facility",
             Kind::Leadership => "leadership",
+            Kind::Schedule => "schedule",
         }
     }
 }

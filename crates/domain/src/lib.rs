@@ -30,6 +30,7 @@ pub mod problem;
 pub mod quote;
 pub mod routing;
 pub mod scaling;
+pub mod schedule;
 pub mod shipment;
 pub mod ticket;
 

@@ -93,6 +93,8 @@ record_tables! {
     facility = "facility";
     /// Who leads.
     leadership = "leadership";
+    /// What makes tickets when their time comes.
+    schedule = "schedule";
 }
 
 /// Runs an expression with `$entity` standing for the entity of a kind.
@@ -135,6 +137,10 @@ macro_rules! for_kind {
             }
             Kind::Leadership => {
                 type $entity = record::leadership::Entity;
+                $body
+            }
+            Kind::Schedule => {
+                type $entity = record::schedule::Entity;
                 $body
             }
         }
