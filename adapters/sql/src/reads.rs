@@ -3,11 +3,12 @@
 use crate::entity::record::{Column, Row, for_kind};
 use crate::entity::{event_log, request};
 use crate::error;
+use crate::sqlite::prune::{self, Deletion};
 use crate::sqlite::select;
 use chrono::DateTime;
 use printmill_backend::BackendError;
 use printmill_backend::change::{Record, RequestRecord};
-use printmill_backend::database::{EventQuery, Page, Scope};
+use printmill_backend::database::{EventQuery, Page, Prunable, Scope};
 use printmill_domain::Timestamp;
 use printmill_domain::aggregate::Kind;
 use printmill_domain::event::{Event, EventDraft, event_id, stream_uuid};
@@ -134,6 +135,15 @@ impl Reads {
             .await
             .map_err(|error| error::orm("read events", error))?;
         rows.into_iter().map(event).collect()
+    }
+
+    pub(crate) async fn prunable(
+        &self,
+        what: Prunable,
+        before: Timestamp,
+        limit: u32,
+    ) -> Result<Option<Deletion>, BackendError> {
+        prune::find(&self.connection, what, before, limit).await
     }
 
     pub(crate) async fn head(&self) -> Result<u64, BackendError> {

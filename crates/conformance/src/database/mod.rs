@@ -5,6 +5,7 @@ mod durability;
 mod events;
 mod fences;
 mod log_order;
+mod pruning;
 mod reads;
 mod requests;
 mod scope;
@@ -49,6 +50,7 @@ where
     requests::cases(&mut suite);
     events::cases(&mut suite);
     log_order::cases(&mut suite);
+    pruning::cases(&mut suite, claims);
     reads::cases(&mut suite, claims);
     scope::cases(&mut suite);
     tickets::cases(&mut suite);

@@ -4,9 +4,11 @@ use async_trait::async_trait;
 use printmill_adapter_memory::MemoryDatabase;
 use printmill_backend::change::{Change, CommitError, Record, RequestRecord};
 use printmill_backend::database::{
-    Alike, Database, DatabaseCaps, EventQuery, OldestReady, Page, Scope, StageCount, TicketQuery,
+    Alike, Database, DatabaseCaps, EventQuery, OldestReady, Page, Prunable, Scope, StageCount,
+    TicketQuery,
 };
 use printmill_backend::error::{BackendError, Fault};
+use printmill_domain::Timestamp;
 use printmill_domain::aggregate::Kind;
 use printmill_domain::event::Event;
 use printmill_domain::ids::{MerchantId, TicketId};
@@ -117,6 +119,15 @@ impl Database for Link {
     async fn sequence(&self, limit: u32) -> Result<u32, BackendError> {
         self.pass()?;
         self.database.sequence(limit).await
+    }
+    async fn prune(
+        &self,
+        what: Prunable,
+        before: Timestamp,
+        limit: u32,
+    ) -> Result<u32, BackendError> {
+        self.pass()?;
+        self.database.prune(what, before, limit).await
     }
     async fn events(&self, query: EventQuery) -> Result<Vec<Event>, BackendError> {
         self.database.events(query).await
