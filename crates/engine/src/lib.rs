@@ -6,12 +6,14 @@
 pub mod budget;
 pub mod command;
 pub mod handler;
+pub mod housekeeping;
 mod leadership;
 pub mod lease;
 pub mod metrics;
 pub mod operations;
 pub mod reconciler;
 pub mod relay;
+pub mod scheduler;
 pub mod sequencer;
 mod window;
 pub mod worker;

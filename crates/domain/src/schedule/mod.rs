@@ -53,7 +53,7 @@ pub struct TicketTemplate {
     pub kind: String,
     /// What the work needs. Each ticket's payload has three entries more: `schedule`, the id;
     /// `tick`, the time it is made for; `previous`, the time of the tick before, or when the
-    /// schedule was made.
+    /// schedule was made; when it is run out of turn, both are the time of that.
     pub payload: Map<String, Value>,
 }
 
@@ -96,6 +96,8 @@ pub struct Schedule {
     /// Ticks before this may not have been done: they were missed, or before its time. If the
     /// clock turns out to have been ahead, those still to come are done after all.
     pub undone_before: Timestamp,
+    /// What the clock showed when that was decided.
+    pub planned_at: Timestamp,
     /// How many times it was run out of turn.
     pub runs: u32,
     /// The last sequence number in its stream of events.
@@ -131,11 +133,12 @@ impl Schedule {
             last_tick: None,
             next_tick,
             undone_before: next_tick,
+            planned_at: now,
             runs: 0,
             sequence: 0,
             created_at: now,
         };
-        Ok(schedule.telling("schedule.created", schedule.plan()))
+        Ok(schedule.telling("schedule.created", schedule.told_plan()))
     }
 
     /// Takes over what its definition says now. Where nothing is new, nothing happens.
@@ -153,7 +156,7 @@ impl Schedule {
             return Ok(Decided::quiet(next));
         }
         next.plan_after(now)?;
-        Ok(next.telling("schedule.changed", next.plan()))
+        Ok(next.telling("schedule.changed", next.told_plan()))
     }
 
     /// Lets it stand still. Ticks that pass in the meantime are not missed.
@@ -172,14 +175,14 @@ impl Schedule {
         }
         let mut next = Self { paused: false, ..self.clone() };
         next.plan_after(now)?;
-        Ok(next.telling("schedule.resumed", next.plan()))
+        Ok(next.telling("schedule.resumed", next.told_plan()))
     }
 
     /// Runs it now, out of turn, paused or not. Its own ticks come as before.
     pub fn run(&self, now: Timestamp) -> Decided<Self> {
         let next = Self { runs: self.runs.saturating_add(1), ..self.clone() };
         let id: TicketId = derive(self.id.uuid(), "run", next.runs);
-        let ticket = self.ticket(id, now, self.previous(), now);
+        let ticket = self.ticket(id, now, now, now);
         let mut decided = next.telling("schedule.run", json!({ "ticket": id }));
         decided.tickets.push(ticket);
         decided
@@ -191,12 +194,17 @@ impl Schedule {
     }
 
     fn plan_after(&mut self, now: Timestamp) -> Result<(), Problem> {
-        self.next_tick = first_after(&self.cron, &self.zone, now)?;
-        self.undone_before = self.next_tick;
+        self.plan(first_after(&self.cron, &self.zone, now)?, now);
         Ok(())
     }
 
-    fn plan(&self) -> Value {
+    fn plan(&mut self, first: Timestamp, now: Timestamp) {
+        self.next_tick = first;
+        self.undone_before = first;
+        self.planned_at = now;
+    }
+
+    fn told_plan(&self) -> Value {
         json!({ "cron": self.cron, "zone": self.zone, "nextTick": self.next_tick })
     }
 

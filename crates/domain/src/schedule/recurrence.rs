@@ -78,7 +78,9 @@ fn reason(error: &CronError) -> String {
     match error {
         CronError::EmptyPattern => "it is empty".into(),
         CronError::InvalidPattern(_) => "it must have five fields, or be a word like @daily".into(),
-        CronError::IllegalCharacters(why) | CronError::ComponentError(why) => why.clone(),
+        CronError::IllegalCharacters(why) | CronError::ComponentError(why) => {
+            why.trim_end_matches('.').into()
+        }
         other => other.to_string(),
     }
 }

@@ -56,6 +56,7 @@ impl Schedule {
         let mut told = vec![];
         if self.next_tick < resumes_at {
             next.undone_before = next.undone_before.max(resumes_at);
+            next.planned_at = next.planned_at.max(now);
             told.push(("schedule.missed", json!({ "from": self.next_tick, "before": resumes_at })));
         }
         next.next_tick = match ticks.get(AT_ONCE_MAX) {
@@ -77,12 +78,16 @@ impl Schedule {
     /// The plan that the clock asks for, if it was ahead when the present plan was made: then
     /// ticks were taken for missed whose time is still to come. Nothing when the plan holds.
     pub fn rewind(&self, now: Timestamp) -> Result<Option<Decided<Self>>, Problem> {
-        if self.paused || self.undone_before <= now {
+        if self.paused || self.planned_at <= now {
             return Ok(None);
         }
-        let first = self.recurrence()?.next_after(now);
-        Ok(first.filter(|first| *first < self.next_tick).map(|first| {
-            let next = Self { next_tick: first, undone_before: first, ..self.clone() };
+        // What is not missed yet may have come before anybody noticed the clock.
+        let since = now.checked_sub_signed(ON_TIME).unwrap_or(now);
+        let first = self.recurrence()?.next_after(since);
+        let undone = |tick: &Timestamp| *tick < self.undone_before && *tick < self.next_tick;
+        Ok(first.filter(undone).map(|first| {
+            let mut next = self.clone();
+            next.plan(first, now);
             next.telling("schedule.rewound", json!({ "from": self.next_tick, "nextTick": first }))
         }))
     }

@@ -14,7 +14,7 @@ use printmill_domain::event::Event;
 use printmill_domain::ids::{MerchantId, TicketId};
 use printmill_domain::ticket::Ticket;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 use tokio::sync::watch;
 
@@ -23,6 +23,8 @@ pub(crate) struct Link {
     database: Arc<MemoryDatabase>,
     cut: AtomicBool,
     full: AtomicBool,
+    /// How many lists were read through it.
+    lists: AtomicU64,
     /// How long a commit is under way before it happens.
     latency: Duration,
 }
@@ -37,6 +39,7 @@ impl Link {
             database: database.clone(),
             cut: AtomicBool::new(false),
             full: AtomicBool::new(false),
+            lists: AtomicU64::new(0),
             latency,
         })
     }
@@ -53,6 +56,11 @@ impl Link {
 
     pub(crate) fn mend(&self) {
         self.cut.store(false, Ordering::SeqCst);
+    }
+
+    /// How many lists were read through it so far.
+    pub(crate) fn lists(&self) -> u64 {
+        self.lists.load(Ordering::SeqCst)
     }
 
     fn pass(&self) -> Result<(), BackendError> {
@@ -91,6 +99,7 @@ impl Database for Link {
         self.database.get_many(scope, kind, ids).await
     }
     async fn list(&self, s: Scope, k: Kind, page: Page) -> Result<Vec<Record>, BackendError> {
+        self.lists.fetch_add(1, Ordering::SeqCst);
         self.database.list(s, k, page).await
     }
     async fn request(

@@ -3,12 +3,14 @@
 mod commands;
 mod fencing;
 mod heartbeats;
+mod housekeeping;
 mod jobs;
 mod leaving;
 mod link;
 mod reconciling;
 mod relaying;
 mod retrying;
+mod scheduling;
 mod sequencing;
 mod site;
 mod turns;
