@@ -6,6 +6,7 @@ use printmill_domain::lane::Lane;
 use printmill_engine::LEASE;
 use printmill_engine::budget::MemoryBudget;
 use printmill_engine::handler::Handlers;
+use printmill_engine::housekeeping::Housekeeping;
 use printmill_engine::lease::Leases;
 use printmill_engine::metrics::Metrics;
 use printmill_engine::worker::{ServedLane, Worker, WorkerOptions};
@@ -32,8 +33,10 @@ pub(crate) async fn run(
         // Renders say so with their own code, and are tried again.
         tracing::warn!(%error, spool = %spool.display(), "spool could not be made");
     }
+    let housekeeping = Housekeeping::new(database.clone(), clock.clone(), settings.retention());
     let memory = MemoryBudget::new(PICTURE_BYTES_MAX);
     let handlers = Handlers::default()
+        .with(housekeeping)
         .with(printmill_assets::Inspect::new(database.clone(), blobs.clone(), memory.clone()))
         .with(printmill_orders::Charge::new(database.clone(), payments))
         .with(printmill_fulfilment::Route::new(database.clone()))
