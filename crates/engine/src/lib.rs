@@ -14,6 +14,7 @@ pub mod operations;
 pub mod reconciler;
 pub mod relay;
 pub mod scheduler;
+pub mod schedules;
 pub mod sequencer;
 mod window;
 pub mod worker;

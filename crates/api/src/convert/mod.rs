@@ -7,6 +7,7 @@ pub(crate) mod operations;
 pub(crate) mod orders;
 pub(crate) mod prints;
 pub(crate) mod quotes;
+pub(crate) mod schedules;
 pub(crate) mod work;
 
 use pbjson_types::{ListValue, Struct, Value, value::Kind};
