@@ -111,8 +111,8 @@ async fn of_old_tickets_only_the_done_ones_go(subject: Store) -> anyhow::Result<
         let expected = (ticket.state != TicketState::Done).then_some(ticket);
         ensure!(kept.as_ref() == expected, "{kept:?}");
     }
-    let counts = database.lane_counts().await?;
-    ensure!(counts.iter().map(|lane| lane.count).sum::<u64>() == 2, "{counts:?}");
+    let counts = database.ticket_counts().await?;
+    ensure!(counts.iter().map(|of| of.count).sum::<u64>() == 3, "{counts:?}");
     Ok(())
 }
 
