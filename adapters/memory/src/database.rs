@@ -8,7 +8,8 @@ use printmill_backend::change::{
     Change, CommitError, Expected, Record, RecordWrite, RequestRecord, TicketGuard, TicketWrite,
 };
 use printmill_backend::database::{
-    Alike, Database, DatabaseCaps, EventQuery, OldestReady, Page, Scope, StageCount, TicketQuery,
+    Alike, Database, DatabaseCaps, EventQuery, OldestReady, Page, Prunable, Scope, StageCount,
+    TicketQuery,
 };
 use printmill_backend::error::{BackendError, Fault};
 use printmill_domain::Timestamp;
@@ -58,8 +59,10 @@ struct Tables {
     places: HashSet<(String, u64)>,
     /// Committed events that have no `seq` yet, in the order of their commits.
     inbox: VecDeque<Event>,
-    /// Event `seq` n is at n - 1.
-    log: Vec<Event>,
+    /// Event `seq` n is at n - 1 - `pruned`.
+    log: VecDeque<Event>,
+    /// How many events were deleted from the beginning of the log.
+    pruned: u64,
 }
 
 impl Tables {
@@ -169,6 +172,40 @@ impl Tables {
             tickets.insert(ticket.id, ticket);
         }
         Ok(tickets)
+    }
+
+    fn head(&self) -> u64 {
+        self.pruned + self.log.len() as u64
+    }
+
+    fn prune(&mut self, what: Prunable, before: Timestamp, limit: usize) -> usize {
+        let before = before.timestamp();
+        match what {
+            Prunable::Requests => {
+                let old = self.requests.iter().filter(|(_, it)| it.at.timestamp() < before);
+                let old: Vec<_> = old.take(limit).map(|(key, _)| key.clone()).collect();
+                old.iter().for_each(|key| _ = self.requests.remove(key));
+                old.len()
+            }
+            Prunable::DoneTickets => {
+                let old = self.tickets.values().filter(|ticket| {
+                    ticket.state == TicketState::Done && ticket.updated_at.timestamp() < before
+                });
+                let old: Vec<_> = old.take(limit).map(|ticket| ticket.id).collect();
+                old.iter().for_each(|id| _ = self.tickets.remove(id));
+                old.len()
+            }
+            Prunable::Events => {
+                let all_but_last = self.log.len().saturating_sub(1).min(limit);
+                let old = self.log.iter().take(all_but_last);
+                let count = old.take_while(|event| event.at.timestamp() < before).count();
+                for event in self.log.drain(..count) {
+                    self.places.remove(&place(&event.draft));
+                }
+                self.pruned += count as u64;
+                count
+            }
+        }
     }
 
     fn find(&self, scope: Scope, kind: Kind, id: &str) -> Option<Record> {
@@ -346,16 +383,27 @@ impl Database for MemoryDatabase {
         while numbered < limit
             && let Some(mut event) = tables.inbox.pop_front()
         {
-            event.seq = tables.log.len() as u64 + 1;
-            tables.log.push(event);
+            event.seq = tables.head() + 1;
+            tables.log.push_back(event);
             numbered += 1;
         }
         Ok(numbered)
     }
 
+    async fn prune(
+        &self,
+        what: Prunable,
+        before: Timestamp,
+        limit: u32,
+    ) -> Result<u32, BackendError> {
+        let pruned = locked(&self.tables).prune(what, before, limit as usize);
+        Ok(u32::try_from(pruned).unwrap_or(limit))
+    }
+
     async fn events(&self, query: EventQuery) -> Result<Vec<Event>, BackendError> {
         let tables = locked(&self.tables);
-        let after = usize::try_from(query.after).unwrap_or(usize::MAX);
+        let after = query.after.saturating_sub(tables.pruned);
+        let after = usize::try_from(after).unwrap_or(usize::MAX);
         let matching = tables
             .log
             .iter()
@@ -366,17 +414,18 @@ impl Database for MemoryDatabase {
     }
 
     async fn head(&self) -> Result<u64, BackendError> {
-        Ok(locked(&self.tables).log.len() as u64)
+        Ok(locked(&self.tables).head())
     }
 
     async fn oldest(&self) -> Result<u64, BackendError> {
-        Ok(locked(&self.tables).log.first().map_or(1, |event| event.seq))
+        let tables = locked(&self.tables);
+        Ok(tables.log.front().map_or(tables.head() + 1, |event| event.seq))
     }
 
     async fn seq_at(&self, time: Timestamp) -> Result<u64, BackendError> {
         let tables = locked(&self.tables);
         let first = tables.log.iter().find(|event| event.at >= time);
-        Ok(first.map_or(tables.log.len() as u64, |event| event.seq - 1))
+        Ok(first.map_or(tables.head(), |event| event.seq - 1))
     }
 
     fn commits(&self) -> watch::Receiver<u64> {

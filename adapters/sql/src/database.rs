@@ -11,7 +11,8 @@ use async_trait::async_trait;
 use printmill_backend::BackendError;
 use printmill_backend::change::{Change, CommitError, Record, RequestRecord};
 use printmill_backend::database::{
-    Alike, Database, DatabaseCaps, EventQuery, OldestReady, Page, Scope, StageCount, TicketQuery,
+    Alike, Database, DatabaseCaps, EventQuery, OldestReady, Page, Prunable, Scope, StageCount,
+    TicketQuery,
 };
 use printmill_domain::Timestamp;
 use printmill_domain::aggregate::Kind;
@@ -147,6 +148,18 @@ impl Database for SqlDatabase {
 
     async fn sequence(&self, _limit: u32) -> Result<u32, BackendError> {
         Ok(0)
+    }
+
+    async fn prune(
+        &self,
+        what: Prunable,
+        before: Timestamp,
+        limit: u32,
+    ) -> Result<u32, BackendError> {
+        match self.reads.prunable(what, before, limit).await? {
+            Some(deletion) => self.writer.delete(deletion).await,
+            None => Ok(0),
+        }
     }
 
     async fn events(&self, query: EventQuery) -> Result<Vec<Event>, BackendError> {

@@ -3,11 +3,12 @@
 use crate::entity::record::{Column, Row, for_kind};
 use crate::entity::request;
 use crate::error;
+use crate::sqlite::prune::{self, Deletion};
 use crate::sqlite::select;
 use chrono::DateTime;
 use printmill_backend::BackendError;
 use printmill_backend::change::{Record, RequestRecord};
-use printmill_backend::database::{Page, Scope};
+use printmill_backend::database::{Page, Prunable, Scope};
 use printmill_domain::Timestamp;
 use printmill_domain::aggregate::Kind;
 use printmill_domain::ids::{FacilityId, Id, MerchantId};
@@ -118,6 +119,15 @@ impl Reads {
                 })
             })
             .transpose()
+    }
+
+    pub(crate) async fn prunable(
+        &self,
+        what: Prunable,
+        before: Timestamp,
+        limit: u32,
+    ) -> Result<Option<Deletion>, BackendError> {
+        prune::find(&self.connection, what, before, limit).await
     }
 }
 

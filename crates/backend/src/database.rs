@@ -91,6 +91,22 @@ pub enum TicketQuery {
     Dead(DeadQuery),
 }
 
+/// What may be deleted when it is old.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Prunable {
+    /// Requests, by when they were answered.
+    Requests,
+    /// Tickets that are done, by when they were settled. Dead ones are never pruned.
+    DoneTickets,
+    /// Events, by when they were decided, from the beginning of the log.
+    Events,
+}
+
+impl Prunable {
+    /// All of them.
+    pub const ALL: [Prunable; 3] = [Prunable::Requests, Prunable::DoneTickets, Prunable::Events];
+}
+
 /// Which of the tickets that were given up are wanted; what is not set is any.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct DeadQuery {
@@ -167,6 +183,11 @@ pub struct OldestReady {
 ///   Reading after it misses none of them.
 /// - **Kept.** `oldest` is the smallest `seq` that can be read; one after the head when there is
 ///   none. Events go from the front only.
+/// - **Pruning.** `prune` deletes what is older than a time, to the second, up to `limit` of it,
+///   and nothing else; how much it was. It returns 0 when nothing is left to delete. An event is
+///   deleted only with all before it, and the last of the log never, so that what is left has no
+///   gaps and `head` stays. What was pruned is as if it had never been: its request id is free,
+///   its place in a stream is not checked.
 /// - **Reads** see all commits that returned before they began, made through any handle.
 /// - **Counts.** `ticket_counts` and `oldest_ready` are exact for what is committed. A database
 ///   that is made for many tickets keeps them in the commit, so that asking often costs little.
@@ -231,6 +252,15 @@ pub trait Database: Send + Sync {
     /// Gives `seq` to up to `limit` committed events that have none; how many it were. Databases
     /// that number events in the commit return 0.
     async fn sequence(&self, limit: u32) -> Result<u32, BackendError>;
+
+    /// Deletes what is older than a time, up to `limit` of it; how much it was. Commits go on
+    /// between two calls, so a large backlog is pruned by many calls with a small `limit`.
+    async fn prune(
+        &self,
+        what: Prunable,
+        before: Timestamp,
+        limit: u32,
+    ) -> Result<u32, BackendError>;
 
     /// A part of the event log.
     async fn events(&self, query: EventQuery) -> Result<Vec<Event>, BackendError>;

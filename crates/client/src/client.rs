@@ -149,6 +149,12 @@ impl Client {
         pay_order: orders(v1::PayOrderRequest) -> v1::Order;
         /// Cancels an order that nobody has begun to pay.
         cancel_order: orders(v1::CancelOrderRequest) -> v1::Order;
+        /// Runs a schedule now, out of turn. Needs an operator's key, as the next two do.
+        run_schedule: operations(v1::RunScheduleRequest) -> v1::RunScheduleResponse;
+        /// Lets a schedule stand still.
+        pause_schedule: operations(v1::PauseScheduleRequest) -> v1::Schedule;
+        /// Lets a schedule go on.
+        resume_schedule: operations(v1::ResumeScheduleRequest) -> v1::Schedule;
     }
 
     methods! {
@@ -196,6 +202,8 @@ impl Client {
         list_dead_tickets: operations(v1::ListDeadTicketsRequest) -> v1::ListDeadTicketsResponse;
         /// Has tickets that were given up tried again. Needs an operator's key.
         replay_tickets: operations(v1::ReplayTicketsRequest) -> v1::ReplayTicketsResponse;
+        /// A page of schedules. Needs an operator's key.
+        list_schedules: operations(v1::ListSchedulesRequest) -> v1::ListSchedulesResponse;
         /// One of the facility's print jobs.
         get_print_job: facilities(v1::GetPrintJobRequest) -> v1::PrintJob;
         /// A page of the facility's print jobs, newest first.

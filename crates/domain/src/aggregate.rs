@@ -32,11 +32,13 @@ pub enum Kind {
     Consumer,
     /// How many events of each kind a merchant had on a day.
     EventCount,
+    /// What makes tickets when their time comes.
+    Schedule,
 }
 
 impl Kind {
     /// All kinds.
-    pub const ALL: [Kind; 11] = [
+    pub const ALL: [Kind; 12] = [
         Kind::Merchant,
         Kind::ApiKey,
         Kind::Asset,
@@ -48,6 +50,7 @@ impl Kind {
         Kind::Leadership,
         Kind::Consumer,
         Kind::EventCount,
+        Kind::Schedule,
     ];
 
     /// The name, in the form used for tables and in messages.
@@ -64,6 +67,7 @@ impl Kind {
             Kind::Leadership => "leadership",
             Kind::Consumer => "consumer",
             Kind::EventCount => "event_count",
+            Kind::Schedule => "schedule",
         }
     }
 }

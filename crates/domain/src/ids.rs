@@ -154,6 +154,8 @@ ids! {
     ShipmentId = "shp";
     /// A print facility.
     FacilityId = "fac";
+    /// What makes tickets when their time comes.
+    ScheduleId = "sch";
     /// A unit of work in a lane.
     TicketId = "tkt";
     /// An entry of the event log.

@@ -32,6 +32,7 @@ pub mod quote;
 pub mod retry;
 pub mod routing;
 pub mod scaling;
+pub mod schedule;
 pub mod shipment;
 pub mod subscription;
 pub mod ticket;

@@ -106,6 +106,10 @@ codes! {
     PaymentDeclined => "PAYMENT_DECLINED", Precondition;
     /// The state it is in does not allow that.
     InvalidState => "INVALID_STATE", Precondition;
+    /// The cron line or time zone of a schedule cannot be read.
+    ScheduleInvalid => "SCHEDULE_INVALID", Invalid;
+    /// The cron line names no time that ever comes.
+    ScheduleNeverFires => "SCHEDULE_NEVER_FIRES", Invalid;
     /// The lease ran out, or another worker holds it.
     LeaseLost => "LEASE_LOST", Precondition;
     /// The work was not done before its deadline.

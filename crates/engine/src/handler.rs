@@ -70,12 +70,22 @@ impl Work {
 
     /// One of the ids in the payload.
     pub fn id<T: Id>(&self, name: &str) -> Result<T, Failure> {
-        let text = self.ticket.payload.get(name).and_then(Value::as_str).unwrap_or_default();
-        T::parse(text).map_err(|error| {
-            let message = format!("the payload of {} has no good '{name}'", self.ticket.id);
-            tracing::error!(ticket = %self.ticket.id, %error, "payload is unusable");
-            Failure::hopeless(Problem::new(Code::Internal, message, "report this as a fault"))
-        })
+        T::parse(self.text(name)).map_err(|error| self.unusable(name, &error))
+    }
+
+    /// One of the times in the payload.
+    pub fn time(&self, name: &str) -> Result<Timestamp, Failure> {
+        self.text(name).parse().map_err(|error| self.unusable(name, &error))
+    }
+
+    fn text(&self, name: &str) -> &str {
+        self.ticket.payload.get(name).and_then(Value::as_str).unwrap_or_default()
+    }
+
+    fn unusable(&self, name: &str, error: &dyn std::fmt::Display) -> Failure {
+        let message = format!("the payload of {} has no good '{name}'", self.ticket.id);
+        tracing::error!(ticket = %self.ticket.id, %error, "payload is unusable");
+        Failure::hopeless(Problem::new(Code::Internal, message, "report this as a fault"))
     }
 }
 

@@ -21,6 +21,8 @@ pub struct Metrics {
     pub resent: IntCounter,
     /// Open and dead tickets, by lane and stage, as a dispatcher last counted them.
     pub tickets: IntGaugeVec,
+    /// Tickets that schedules made, by schedule.
+    pub schedule_ticks: IntCounterVec,
     /// Tickets in work now.
     pub in_work: IntGauge,
 }
@@ -64,6 +66,10 @@ impl Metrics {
                 "printmill_tickets_resent_total",
                 "Tickets handed to the queue again, since it seemed to have lost them.",
             )?,
+            schedule_ticks: IntCounterVec::new(
+                Opts::new("printmill_schedule_ticks_total", "Ticks done, by schedule."),
+                &["schedule"],
+            )?,
             in_work: IntGauge::new("printmill_tickets_in_work", "Tickets in work now.")?,
         };
         registry.register(Box::new(metrics.claimed.clone()))?;
@@ -73,6 +79,7 @@ impl Metrics {
         registry.register(Box::new(metrics.relayed.clone()))?;
         registry.register(Box::new(metrics.resent.clone()))?;
         registry.register(Box::new(metrics.tickets.clone()))?;
+        registry.register(Box::new(metrics.schedule_ticks.clone()))?;
         registry.register(Box::new(metrics.in_work.clone()))?;
         Ok(metrics)
     }

@@ -11,6 +11,8 @@ use printmill_domain::facility::{Facility, starter_facilities};
 use printmill_domain::ids::MerchantId;
 use printmill_domain::merchant::Merchant;
 use printmill_domain::problem::Code;
+use printmill_domain::schedule::Schedule;
+use printmill_engine::housekeeping;
 use std::io::Write;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
@@ -33,6 +35,34 @@ pub(crate) async fn seed_facilities(database: &dyn Database, now: Timestamp) -> 
         let mut change = Change::new(MerchantId::PLATFORM, now);
         for facility in missing {
             change = change.create(Decided::quiet(facility));
+        }
+        match database.commit(change).await {
+            Ok(()) => return Ok(()),
+            // Another process was first.
+            Err(CommitError::Stale { .. }) => {}
+            Err(error) => return Err(uncommitted(error)),
+        }
+    }
+}
+
+/// Makes the built-in schedules, or lets them follow the settings.
+pub(crate) async fn seed_schedules(
+    settings: &Settings,
+    database: &dyn Database,
+    now: Timestamp,
+) -> Outcome {
+    let cron = &settings.housekeeping_cron;
+    let definition = housekeeping::definition(cron, &settings.housekeeping_zone);
+    let id = Schedule::id_of(&definition.name).to_string();
+    loop {
+        let known: Option<Versioned<Schedule>> = database.find(PLATFORM, &id).await?;
+        let change = Change::new(MerchantId::PLATFORM, now);
+        let change = match &known {
+            Some(known) => change.update(known, known.redefine(&definition, now)?),
+            None => change.create(Schedule::create(definition.clone(), now)?),
+        };
+        if change.is_empty() {
+            return Ok(());
         }
         match database.commit(change).await {
             Ok(()) => return Ok(()),
@@ -281,6 +311,22 @@ mod tests {
         assert_eq!(stored.len(), 1);
         assert!(stored[0].matches(&key));
         assert_eq!(stored[0].scope, KeyScope::Merchant(merchant.id));
+    }
+
+    #[tokio::test]
+    async fn built_in_schedules_are_made_once_and_follow_the_settings() {
+        let (database, now) = (MemoryDatabase::new(), Timestamp::UNIX_EPOCH);
+        let mut settings = Settings::default();
+        let id = Schedule::id_of("housekeeping").to_string();
+        for (cron, version, next) in [("30 3 * * *", 1, 12_600), ("0 4 * * *", 2, 14_400)] {
+            settings.housekeeping_cron = cron.into();
+            for _ in 0..2 {
+                seed_schedules(&settings, &database, now).await.unwrap();
+            }
+            let found: Option<Versioned<Schedule>> = database.find(PLATFORM, &id).await.unwrap();
+            let found = found.unwrap();
+            assert_eq!((found.version, found.next_tick.timestamp()), (version, next));
+        }
     }
 
     #[tokio::test]

@@ -4,8 +4,8 @@ use crate::bootstrap;
 use crate::commands::{
     config::ConfigArgs, consumers::ConsumersCommand, demo::DemoArgs, events::EventsCommand,
     facility::FacilityCommand, keys::KeysCommand, order::OrderArgs, orders::OrdersCommand,
-    queues::QueuesArgs, quote::QuoteArgs, serve::ServeArgs, tickets::TicketsCommand, up::UpArgs,
-    upload::UploadArgs,
+    queues::QueuesArgs, quote::QuoteArgs, schedules::SchedulesCommand, serve::ServeArgs,
+    tickets::TicketsCommand, up::UpArgs, upload::UploadArgs,
 };
 use crate::failure::Outcome;
 use clap::{Args, Parser, Subcommand};
@@ -68,6 +68,9 @@ pub(crate) enum Command {
     Products(ProductsArgs),
     /// Show how much work waits and runs in each lane.
     Queues(QueuesArgs),
+    /// List schedules, run one now, pause and resume them.
+    #[command(subcommand)]
+    Schedules(SchedulesCommand),
     /// Show a ticket's history; list tickets that were given up, and have them tried again.
     #[command(subcommand)]
     Tickets(TicketsCommand),

@@ -32,6 +32,8 @@ impl Node {
         };
         let backends = crate::wiring::open(&settings).await?;
         bootstrap::seed_facilities(backends.database.as_ref(), backends.clock.now()).await?;
+        bootstrap::seed_schedules(&settings, backends.database.as_ref(), backends.clock.now())
+            .await?;
         let bound = listener.as_ref().and_then(|listener| listener.local_addr().ok());
         let public_url = match &settings.public_url {
             Some(url) => url.clone(),

@@ -30,6 +30,11 @@ const COMMANDS: &[&[&str]] = &[
     &["tickets", "show"],
     &["tickets", "dead"],
     &["tickets", "replay"],
+    &["schedules"],
+    &["schedules", "list"],
+    &["schedules", "run"],
+    &["schedules", "pause"],
+    &["schedules", "resume"],
     &["keys"],
     &["keys", "create"],
     &["keys", "list"],
@@ -74,8 +79,15 @@ fn every_commands_help_is_as_reviewed() {
 
 #[test]
 fn every_command_that_does_something_shows_examples() {
-    let groups =
-        [&["orders"][..], &["events"], &["consumers"], &["facility"], &["keys"], &["tickets"]];
+    let groups = [
+        &["orders"][..],
+        &["events"],
+        &["consumers"],
+        &["facility"],
+        &["keys"],
+        &["schedules"],
+        &["tickets"],
+    ];
     for words in COMMANDS.iter().filter(|words| !groups.contains(words)) {
         let arguments: Vec<&str> = words.iter().copied().chain(["--help"]).collect();
         let (_, out, _) = run(&arguments);

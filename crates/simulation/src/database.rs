@@ -7,7 +7,8 @@ use crate::run::Without;
 use async_trait::async_trait;
 use printmill_backend::change::{Change, CommitError, Record, RequestRecord, TicketGuard};
 use printmill_backend::database::{
-    Alike, Database, DatabaseCaps, EventQuery, OldestReady, Page, Scope, StageCount, TicketQuery,
+    Alike, Database, DatabaseCaps, EventQuery, OldestReady, Page, Prunable, Scope, StageCount,
+    TicketQuery,
 };
 use printmill_backend::error::BackendError;
 use printmill_domain::Timestamp;
@@ -150,6 +151,15 @@ impl Database for SimulatedDatabase {
 
     async fn sequence(&self, limit: u32) -> Result<u32, BackendError> {
         self.read(self.0.site.database.sequence(limit)).await
+    }
+
+    async fn prune(
+        &self,
+        what: Prunable,
+        before: Timestamp,
+        limit: u32,
+    ) -> Result<u32, BackendError> {
+        self.read(self.0.site.database.prune(what, before, limit)).await
     }
 
     async fn events(&self, query: EventQuery) -> Result<Vec<Event>, BackendError> {

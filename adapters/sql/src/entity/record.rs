@@ -97,6 +97,8 @@ record_tables! {
     consumer = "consumer";
     /// Counts of events by merchant and day.
     event_count = "event_count";
+    /// What makes tickets when their time comes.
+    schedule = "schedule";
 }
 
 /// Runs an expression with `$entity` standing for the entity of a kind.
@@ -147,6 +149,10 @@ macro_rules! for_kind {
             }
             Kind::EventCount => {
                 type $entity = record::event_count::Entity;
+                $body
+            }
+            Kind::Schedule => {
+                type $entity = record::schedule::Entity;
                 $body
             }
         }

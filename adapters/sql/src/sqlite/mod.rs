@@ -9,6 +9,7 @@ pub(crate) mod commit;
 pub(crate) mod connect;
 pub(crate) mod decide;
 pub(crate) mod json_array;
+pub(crate) mod prune;
 pub(crate) mod queue_file;
 pub(crate) mod queue_worker;
 pub(crate) mod schema;

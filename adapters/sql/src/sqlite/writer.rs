@@ -3,6 +3,7 @@
 use super::change_rows::ChangeRows;
 use super::commit::commit_batch;
 use super::connect;
+use super::prune::{self, Deletion};
 use crate::error::{self, SQLITE};
 use printmill_backend::{BackendError, CommitError, Fault};
 use sea_orm::sqlx::Connection;
@@ -23,10 +24,17 @@ struct Proposal {
     answer: oneshot::Sender<Answer>,
 }
 
+/// Rows to delete, and who waits for the count.
+struct Pruning {
+    deletion: Deletion,
+    answer: oneshot::Sender<Result<u32, BackendError>>,
+}
+
 /// The way to the task that writes. The task ends with the last of them.
 #[derive(Debug, Clone)]
 pub(crate) struct Writer {
     proposals: mpsc::Sender<Proposal>,
+    prunings: mpsc::Sender<Pruning>,
     commits: watch::Receiver<u64>,
 }
 
@@ -38,9 +46,17 @@ impl Writer {
             .await
             .map_err(|error| error::driver("open the database", error))?;
         let (proposals, waiting) = mpsc::channel(WAITING_MAX);
+        let (prunings, to_prune) = mpsc::channel(1);
         let (counter, commits) = watch::channel(0);
-        tokio::spawn(write(connection, waiting, counter));
-        Ok(Self { proposals, commits })
+        tokio::spawn(write(connection, waiting, to_prune, counter));
+        Ok(Self { proposals, prunings, commits })
+    }
+
+    /// Hands rows to delete to the task and waits for their number.
+    pub(crate) async fn delete(&self, deletion: Deletion) -> Result<u32, BackendError> {
+        let (answer, answered) = oneshot::channel();
+        self.prunings.send(Pruning { deletion, answer }).await.map_err(|_| gone())?;
+        answered.await.unwrap_or_else(|_| Err(gone()))
     }
 
     /// Hands a change to the task and waits for its answer.
@@ -63,12 +79,23 @@ fn gone() -> BackendError {
 async fn write(
     mut connection: SqliteConnection,
     mut waiting: mpsc::Receiver<Proposal>,
+    mut to_prune: mpsc::Receiver<Pruning>,
     counter: watch::Sender<u64>,
 ) {
     let mut batch = Vec::with_capacity(BATCH_MAX);
-    while waiting.recv_many(&mut batch, BATCH_MAX).await > 0 {
-        commit_and_answer(&mut connection, &mut batch, &counter).await;
-        batch.clear();
+    loop {
+        tokio::select! {
+            count = waiting.recv_many(&mut batch, BATCH_MAX) => {
+                if count == 0 {
+                    break;
+                }
+                commit_and_answer(&mut connection, &mut batch, &counter).await;
+                batch.clear();
+            }
+            Some(Pruning { deletion, answer }) = to_prune.recv() => {
+                let _ = answer.send(prune::delete(&mut connection, &deletion).await);
+            }
+        }
     }
     if let Err(error) = connection.close().await {
         tracing::warn!(%error, "the database did not close cleanly");

@@ -8,6 +8,7 @@ pub(crate) mod operations;
 pub(crate) mod orders;
 pub(crate) mod prints;
 pub(crate) mod quotes;
+pub(crate) mod schedules;
 pub(crate) mod tickets;
 pub(crate) mod work;
 

@@ -144,7 +144,16 @@ fn context<M: Message>(
     method: &str,
     request_id: &str,
 ) -> Result<Context, Problem> {
-    let merchant = merchant(request)?;
+    context_of(merchant(request)?, request, method, request_id)
+}
+
+/// The context of a command on what belongs to a merchant, or to the platform.
+fn context_of<M: Message>(
+    merchant: MerchantId,
+    request: &Request<M>,
+    method: &str,
+    request_id: &str,
+) -> Result<Context, Problem> {
     let request_key = convert::request_id(request_id)?.map(|id| {
         let mut hash = Sha256::new();
         hash.update(method.as_bytes());

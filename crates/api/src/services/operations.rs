@@ -1,10 +1,15 @@
 //! `OperationsService`.
 
-use super::{Edge, answer, caller};
+use super::{Edge, Services, answer, caller, context_of};
+use crate::convert::schedules::schedule;
 use crate::convert::{self, operations, tickets};
 use crate::page;
+use printmill_domain::ids::{MerchantId, ScheduleId};
 use printmill_domain::problem::Problem;
+use printmill_engine::command::{Commands, Context};
+use printmill_engine::schedules::Schedules;
 use printmill_proto::v1;
+use prost::Message;
 use tonic::{Request, Response, Status};
 
 /// The most tickets that one call has tried again.
@@ -86,4 +91,77 @@ impl v1::operations_service_server::OperationsService for Edge {
         };
         answer(replayed.await)
     }
+
+    async fn list_schedules(
+        &self,
+        request: Request<v1::ListSchedulesRequest>,
+    ) -> Result<Response<v1::ListSchedulesResponse>, Status> {
+        let found = async {
+            caller(&request)?.operator()?;
+            let wanted = request.get_ref();
+            let page = page::page::<ScheduleId>(wanted.page_size, &wanted.page_token, None)?;
+            let found = self.schedules().list(page.clone()).await?;
+            let last = found.last().map(|schedule| schedule.id.to_string());
+            Ok(v1::ListSchedulesResponse {
+                next_page_token: page::next(&page, found.len(), last),
+                schedules: found.iter().map(schedule).collect(),
+            })
+        };
+        answer(found.await)
+    }
+
+    async fn run_schedule(
+        &self,
+        request: Request<v1::RunScheduleRequest>,
+    ) -> Result<Response<v1::RunScheduleResponse>, Status> {
+        let run = async {
+            let v1::RunScheduleRequest { schedule_id, request_id } = request.get_ref();
+            let context = operator_context(&request, "RunSchedule", request_id)?;
+            let (found, ticket) = self.schedules().run(&context, schedule_id).await?;
+            let (schedule, ticket_id) = (Some(schedule(&found)), ticket.to_string());
+            Ok(v1::RunScheduleResponse { schedule, ticket_id })
+        };
+        answer(run.await)
+    }
+
+    async fn pause_schedule(
+        &self,
+        request: Request<v1::PauseScheduleRequest>,
+    ) -> Result<Response<v1::Schedule>, Status> {
+        let paused = async {
+            let v1::PauseScheduleRequest { schedule_id, request_id } = request.get_ref();
+            let context = operator_context(&request, "PauseSchedule", request_id)?;
+            Ok(schedule(&self.schedules().pause(&context, schedule_id).await?))
+        };
+        answer(paused.await)
+    }
+
+    async fn resume_schedule(
+        &self,
+        request: Request<v1::ResumeScheduleRequest>,
+    ) -> Result<Response<v1::Schedule>, Status> {
+        let resumed = async {
+            let v1::ResumeScheduleRequest { schedule_id, request_id } = request.get_ref();
+            let context = operator_context(&request, "ResumeSchedule", request_id)?;
+            Ok(schedule(&self.schedules().resume(&context, schedule_id).await?))
+        };
+        answer(resumed.await)
+    }
+}
+
+impl Edge {
+    fn schedules(&self) -> Schedules {
+        let Services { database, clock, .. } = &self.services;
+        Schedules::new(Commands::new(database.clone(), clock.clone()))
+    }
+}
+
+/// The context of an operator's command, which is about what belongs to the platform.
+fn operator_context<M: Message>(
+    request: &Request<M>,
+    method: &str,
+    request_id: &str,
+) -> Result<Context, Problem> {
+    caller(request)?.operator()?;
+    context_of(MerchantId::PLATFORM, request, method, request_id)
 }

@@ -7,6 +7,7 @@ mod facility_client;
 mod files;
 mod methods;
 mod rest;
+mod schedules;
 mod shutdown;
 mod wire;
 mod work;

@@ -76,6 +76,13 @@ fn case(method: &str, made: &Made, lease_token: &str, lane: &str) -> Option<Stra
         "OperationsService/ListLanes"
         | "OperationsService/ListDeadTickets"
         | "OperationsService/ReplayTickets" => Some(Gets(Code::PermissionDenied, json!({}))),
+        "OperationsService/ListSchedules" => Some(Gets(Code::PermissionDenied, json!({}))),
+        "OperationsService/RunSchedule"
+        | "OperationsService/PauseSchedule"
+        | "OperationsService/ResumeSchedule" => {
+            let schedule = json!({ "scheduleId": "housekeeping" });
+            Some(Gets(Code::PermissionDenied, schedule))
+        }
         _ => None,
     }
 }

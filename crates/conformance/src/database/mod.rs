@@ -6,6 +6,7 @@ mod event_reads;
 mod events;
 mod fences;
 mod log_order;
+mod pruning;
 mod reads;
 mod requests;
 mod scope;
@@ -51,6 +52,7 @@ where
     events::cases(&mut suite);
     event_reads::cases(&mut suite);
     log_order::cases(&mut suite);
+    pruning::cases(&mut suite, claims);
     reads::cases(&mut suite, claims);
     scope::cases(&mut suite);
     tickets::cases(&mut suite);

@@ -11,8 +11,10 @@ mod pricing;
 mod print_jobs;
 mod prints;
 mod quotes;
+mod recurrences;
 mod routing;
 mod scaling;
+mod schedules;
 mod subscriptions;
 mod tickets;
 

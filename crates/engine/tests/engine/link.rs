@@ -4,7 +4,8 @@ use async_trait::async_trait;
 use printmill_adapter_memory::MemoryDatabase;
 use printmill_backend::change::{Change, CommitError, Record, RequestRecord};
 use printmill_backend::database::{
-    Alike, Database, DatabaseCaps, EventQuery, OldestReady, Page, Scope, StageCount, TicketQuery,
+    Alike, Database, DatabaseCaps, EventQuery, OldestReady, Page, Prunable, Scope, StageCount,
+    TicketQuery,
 };
 use printmill_backend::error::{BackendError, Fault};
 use printmill_domain::Timestamp;
@@ -13,7 +14,7 @@ use printmill_domain::event::Event;
 use printmill_domain::ids::{MerchantId, TicketId};
 use printmill_domain::ticket::Ticket;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 use tokio::sync::watch;
 
@@ -22,6 +23,8 @@ pub(crate) struct Link {
     database: Arc<MemoryDatabase>,
     cut: AtomicBool,
     full: AtomicBool,
+    /// How many lists were read through it.
+    lists: AtomicU64,
     /// How long a commit is under way before it happens.
     latency: Duration,
 }
@@ -36,6 +39,7 @@ impl Link {
             database: database.clone(),
             cut: AtomicBool::new(false),
             full: AtomicBool::new(false),
+            lists: AtomicU64::new(0),
             latency,
         })
     }
@@ -52,6 +56,11 @@ impl Link {
 
     pub(crate) fn mend(&self) {
         self.cut.store(false, Ordering::SeqCst);
+    }
+
+    /// How many lists were read through it so far.
+    pub(crate) fn lists(&self) -> u64 {
+        self.lists.load(Ordering::SeqCst)
     }
 
     fn pass(&self) -> Result<(), BackendError> {
@@ -90,6 +99,7 @@ impl Database for Link {
         self.database.get_many(scope, kind, ids).await
     }
     async fn list(&self, s: Scope, k: Kind, page: Page) -> Result<Vec<Record>, BackendError> {
+        self.lists.fetch_add(1, Ordering::SeqCst);
         self.database.list(s, k, page).await
     }
     async fn request(
@@ -118,6 +128,15 @@ impl Database for Link {
     async fn sequence(&self, limit: u32) -> Result<u32, BackendError> {
         self.pass()?;
         self.database.sequence(limit).await
+    }
+    async fn prune(
+        &self,
+        what: Prunable,
+        before: Timestamp,
+        limit: u32,
+    ) -> Result<u32, BackendError> {
+        self.pass()?;
+        self.database.prune(what, before, limit).await
     }
     async fn events(&self, query: EventQuery) -> Result<Vec<Event>, BackendError> {
         self.database.events(query).await

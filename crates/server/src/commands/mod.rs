@@ -11,6 +11,7 @@ pub(crate) mod orders;
 pub(crate) mod products;
 pub(crate) mod queues;
 pub(crate) mod quote;
+pub(crate) mod schedules;
 pub(crate) mod serve;
 pub(crate) mod ticket_show;
 pub(crate) mod tickets;
@@ -48,6 +49,9 @@ pub(crate) fn run(cli: Cli) -> Outcome {
         Command::Products(args) => client_runtime()?.block_on(products::run(&args, json)),
         Command::Queues(args) => client_runtime()?.block_on(queues::run(&args, file, json)),
         Command::Tickets(command) => client_runtime()?.block_on(tickets::run(&command, file, json)),
+        Command::Schedules(command) => {
+            client_runtime()?.block_on(schedules::run(&command, file, json))
+        }
         Command::Keys(command) => client_runtime()?.block_on(keys::run(&command, file, json)),
         Command::Consumers(command) => {
             client_runtime()?.block_on(consumers::run(&command, file, json))

@@ -1,7 +1,10 @@
 //! Everything that can be set, what it means, and what it is when nobody sets it.
 
 use crate::failure::{Failure, Outcome};
+use chrono::TimeDelta;
 use clap::Args;
+use printmill_domain::schedule::Recurrence;
+use printmill_engine::housekeeping::Retention;
 use serde::{Deserialize, Deserializer, Serialize, de};
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -97,6 +100,18 @@ settings! {
         "What says that this machine will be taken away soon; the worker role then hands its work \
          back at once. aws and gcp ask the cloud's metadata service, file:///PATH waits for that \
          file, http://… for an answer that is a success. Unset: nothing says so";
+    keep_requests_days: u64, true, "30",
+        "How long request ids are remembered, 1 to 3650 days; one that comes again later is a new \
+         request";
+    keep_tickets_days: u64, true, "30",
+        "How long tickets that are done are kept, 1 to 3650 days; those that were given up are not \
+         deleted";
+    keep_events_days: u64, true, "365",
+        "How long the event log goes back, 7 to 36500 days";
+    housekeeping_cron: String, false, "\"30 3 * * *\"",
+        "When that is deleted which is older: minute, hour, day of month, month, day of week";
+    housekeeping_zone: String, false, "\"Europe/Amsterdam\"",
+        "The time zone of that, by its name in the IANA time zone database";
     log: String, false, "\"info\"",
         "What is logged, as a filter: info, debug, or printmill_engine=debug,warn";
     log_format: LogFormat, false, "\"human\"",
@@ -218,6 +233,11 @@ impl Default for Settings {
             weights: None,
             drain_seconds: 20,
             spot_notice: None,
+            keep_requests_days: 30,
+            keep_tickets_days: 30,
+            keep_events_days: 365,
+            housekeeping_cron: "30 3 * * *".into(),
+            housekeeping_zone: "UTC".into(),
             log: "info".into(),
             log_format: LogFormat::Human,
             otlp_endpoint: None,
@@ -266,6 +286,32 @@ impl Settings {
         self.blobs.as_deref().unwrap_or_default()
     }
 
+    /// How long things are kept when they are over.
+    pub(crate) fn retention(&self) -> Retention {
+        let days = |days: u64| TimeDelta::days(i64::try_from(days).unwrap_or(i64::from(u16::MAX)));
+        Retention {
+            requests: days(self.keep_requests_days),
+            done_tickets: days(self.keep_tickets_days),
+            events: days(self.keep_events_days),
+        }
+    }
+
+    fn check_housekeeping(&self) -> Outcome {
+        let ranges = [
+            ("keep_requests_days", self.keep_requests_days, 1..=3_650),
+            ("keep_tickets_days", self.keep_tickets_days, 1..=3_650),
+            ("keep_events_days", self.keep_events_days, 7..=36_500),
+        ];
+        for (key, days, range) in ranges {
+            if !range.contains(&days) {
+                let advice = format!("use {} to {}", range.start(), range.end());
+                return Err(Failure::configuration(format!("'{key}' is out of range"), advice));
+            }
+        }
+        Recurrence::parse(&self.housekeeping_cron, &self.housekeeping_zone)?;
+        Ok(())
+    }
+
     fn check(&self) -> Outcome {
         let wrong = |message: String, advice: &str| Err(Failure::configuration(message, advice));
         let addresses =
@@ -311,6 +357,7 @@ impl Settings {
             return wrong(format!("'spot_notice' = {notice} is nothing to ask"), advice);
         }
         self.turn_policy()?;
+        self.check_housekeeping()?;
         if let Some(key) = &self.signing_key
             && !hex::decode(key).is_ok_and(|bytes| bytes.len() == 32)
         {

@@ -162,3 +162,19 @@ fn every_setting_is_described() {
         assert!(!setting.doc.ends_with('.') && !setting.doc.contains("  "), "{}", setting.key);
     }
 }
+
+#[test]
+fn a_cron_line_or_zone_that_is_wrong_is_refused_with_its_own_code() {
+    let wrong = [
+        ("housekeeping_cron = \"30 25 * * *\"", "SCHEDULE_INVALID"),
+        ("housekeeping_zone = \"Europe/Amsterdm\"", "SCHEDULE_INVALID"),
+        ("housekeeping_cron = \"0 3 30 2 *\"", "SCHEDULE_NEVER_FIRES"),
+        ("keep_events_days = 6", "CONFIGURATION_INVALID"),
+        ("keep_requests_days = 0", "CONFIGURATION_INVALID"),
+    ];
+    for (text, code) in wrong {
+        let failure = Given::nothing().file(text).read().unwrap_err();
+        assert_eq!(failure.code, code, "{text}: {failure:?}");
+        assert!(!failure.advice.is_empty());
+    }
+}

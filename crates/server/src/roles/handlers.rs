@@ -6,6 +6,7 @@ use crate::wiring::Backends;
 use printmill_engine::budget::MemoryBudget;
 use printmill_engine::cancel::CancelTicket;
 use printmill_engine::handler::Handlers;
+use printmill_engine::housekeeping::Housekeeping;
 use std::path::PathBuf;
 
 /// Pictures that are held at the same time, in bytes. One that must be decoded takes up to 96 MiB
@@ -19,10 +20,12 @@ pub(crate) fn spool(settings: &Settings) -> PathBuf {
 
 /// All handlers.
 pub(crate) fn all(settings: &Settings, backends: &Backends) -> Handlers {
-    let Backends { database, blobs, payments, .. } = backends.clone();
+    let Backends { database, blobs, payments, clock, .. } = backends.clone();
+    let housekeeping = Housekeeping::new(database.clone(), clock, settings.retention());
     let memory = MemoryBudget::new(PICTURE_BYTES_MAX);
     let spool = spool(settings);
     let handlers = Handlers::default()
+        .with(housekeeping)
         .with(printmill_assets::Inspect::new(database.clone(), blobs.clone(), memory.clone()))
         .with(printmill_orders::Charge::new(database.clone(), payments))
         .with(printmill_fulfilment::Route::new(database.clone()))
