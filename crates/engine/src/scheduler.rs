@@ -67,6 +67,7 @@ impl Scheduler {
                 tokio::time::sleep(AFTER_COMMIT).await;
             };
             tokio::select! {
+                biased;
                 () = &mut shutdown => return,
                 () = tokio::time::sleep(wait) => {}
                 () = after_commit => {}
