@@ -10,7 +10,7 @@ use crate::aggregate::{Aggregate, Decided, Kind};
 use crate::event::Stream;
 use crate::ids::{Id, ItemId, MerchantId, OrderId, PaymentId, QuoteId, derive};
 use crate::item::{Item, ItemState};
-use crate::lane::Lane;
+use crate::lane::{Class, Lane};
 use crate::money::Money;
 use crate::payment::{CHARGE, Payment, PaymentState};
 use crate::pricing::Price;
@@ -90,6 +90,9 @@ pub struct Order {
     pub shipping: Money,
     /// Everything together.
     pub total: Money,
+    /// How urgent all work on it is.
+    #[serde(default)]
+    pub class: Class,
     /// Where it is.
     pub state: OrderState,
     /// All attempts to pay it.
@@ -115,6 +118,8 @@ pub struct Placement {
     pub recipient: Recipient,
     /// The quote that it is made of.
     pub quote: Option<QuoteId>,
+    /// How urgent all work on it is.
+    pub class: Class,
     /// What it costs.
     pub price: Price,
     /// How to pay it; nothing to pay later.
@@ -131,7 +136,7 @@ impl Order {
         if placement.price.lines.is_empty() {
             return Err(Problem::invalid_field("items", "must have at least 1 line"));
         }
-        let Placement { id, merchant, reference, recipient, quote, price, payment_method } =
+        let Placement { id, merchant, reference, recipient, quote, class, price, payment_method } =
             placement;
         let items = price.lines.into_iter().enumerate().map(|(index, line)| Item {
             id: derive::<ItemId>(id.uuid(), "item", index as u32),
@@ -148,6 +153,7 @@ impl Order {
             reference,
             recipient,
             quote,
+            class,
             items: items.collect(),
             shipping: price.shipping,
             total: price.total,
@@ -220,7 +226,8 @@ impl Order {
             CHARGE,
             json!({ "order": self.id, "payment": id }),
             now,
-        );
+        )
+        .of_class(self.class);
         Ok(Decided { state: next, events, tickets: vec![ticket] })
     }
 

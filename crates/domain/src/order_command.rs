@@ -135,7 +135,8 @@ impl Order {
                 let ticket_id = derive(self.id.uuid(), ROUTE, 0);
                 let payload = json!({ "order": self.id });
                 let lane = Lane::express();
-                tickets.push(Ticket::new(ticket_id, self.merchant, lane, ROUTE, payload, now));
+                let ticket = Ticket::new(ticket_id, self.merchant, lane, ROUTE, payload, now);
+                tickets.push(ticket.of_class(self.class));
             }
             ChargeOutcome::Declined { reason } => {
                 stream.push("payment.declined", payment, json!({ "reason": reason }));
@@ -174,14 +175,15 @@ impl Order {
             }
             decided.state = step.state;
             decided.events.extend(step.events);
-            decided.tickets.push(Ticket::new(
+            let ticket = Ticket::new(
                 derive(id.uuid(), RENDER, 0),
                 self.merchant,
                 Lane::render(),
                 RENDER,
                 json!({ "order": self.id, "item": id, "job": job }),
                 now,
-            ));
+            );
+            decided.tickets.push(ticket.of_class(self.class));
         }
         Ok(decided)
     }

@@ -10,7 +10,7 @@ use crate::address::Recipient;
 use crate::aggregate::{Aggregate, Decided, Kind};
 use crate::asset::BlobRef;
 use crate::ids::{FacilityId, Id, ItemId, MerchantId, OrderId, PrintJobId, TicketId, derive};
-use crate::lane::Lane;
+use crate::lane::{Class, Lane};
 use crate::problem::Problem;
 use crate::shipment::Tracking;
 use crate::ticket::Ticket;
@@ -91,6 +91,9 @@ pub struct PrintJob {
     pub quantity: u32,
     /// Where the parcel goes.
     pub recipient: Recipient,
+    /// How urgent it is.
+    #[serde(default)]
+    pub class: Class,
     /// Where the job is.
     pub state: PrintJobState,
     /// The print-ready file.
@@ -154,14 +157,9 @@ impl PrintJob {
                 next.file = Some(file);
                 let lane = Lane::facility(&self.facility);
                 let payload = json!({ "order": self.order, "item": self.item, "job": self.id });
-                tickets.push(Ticket::new(
-                    Self::ticket_id(self.id),
-                    self.merchant,
-                    lane,
-                    MAKE,
-                    payload,
-                    now,
-                ));
+                let id = Self::ticket_id(self.id);
+                let ticket = Ticket::new(id, self.merchant, lane, MAKE, payload, now);
+                tickets.push(ticket.of_class(self.class));
             }
             PrintJobCommand::Ship(tracking) => {
                 tracking.check("tracking")?;

@@ -90,6 +90,7 @@ impl Handler for Route {
 fn job(order: &Order, item: ItemId, route: &routing::Route, now: Timestamp) -> PrintJob {
     let line = order.items.iter().find(|known| known.id == item).map(|known| &known.line);
     PrintJob {
+        class: order.class,
         id: PrintJob::id_for(item),
         merchant: order.merchant,
         order: order.id,

@@ -13,6 +13,7 @@ use printmill_domain::address::{Recipient, served};
 use printmill_domain::aggregate::Versioned;
 use printmill_domain::event::Event;
 use printmill_domain::ids::{MerchantId, OrderId, QuoteId};
+use printmill_domain::lane::Class;
 use printmill_domain::money::Currency;
 use printmill_domain::order::{Order, Placement};
 use printmill_domain::order_command::OrderCommand;
@@ -47,6 +48,8 @@ pub struct NewOrder {
     pub reference: String,
     /// How to pay it at once; nothing to pay later.
     pub payment_method: Option<String>,
+    /// How urgent it is.
+    pub class: Class,
 }
 
 /// Makes offers, takes orders, and tells how far they are.
@@ -99,6 +102,7 @@ impl Orders {
             recipient: new.recipient.clone(),
             quote,
             price,
+            class: new.class,
             payment_method: new.payment_method.clone(),
         };
         let decided = Order::place(placement, now)?;

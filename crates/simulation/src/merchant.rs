@@ -121,6 +121,7 @@ impl Merchant {
             Basis::Items { .. } => ["NL", "GB", "DE"][self.site.chance.index(3)],
         };
         let new = NewOrder {
+            class: Default::default(),
             basis,
             recipient: Recipient {
                 name: "Ada Lovelace".into(),

@@ -6,6 +6,7 @@ use printmill_domain::address::Recipient;
 use printmill_domain::aggregate::Versioned;
 use printmill_domain::event::Event;
 use printmill_domain::item::{Item, ItemState};
+use printmill_domain::lane::Class;
 use printmill_domain::order::{Order, OrderState};
 use printmill_domain::payment::Payment;
 use printmill_domain::problem::{Problem, Violation};
@@ -53,7 +54,24 @@ pub(crate) fn new_order(request: &v1::CreateOrderRequest) -> Result<NewOrder, Pr
         },
         reference: request.reference.clone(),
         payment_method: Some(request.payment_method.clone()).filter(|method| !method.is_empty()),
+        class: class(request.priority()),
     })
+}
+
+fn class(priority: v1::OrderPriority) -> Class {
+    match priority {
+        v1::OrderPriority::Urgent => Class::Urgent,
+        v1::OrderPriority::Unspecified | v1::OrderPriority::Standard => Class::Standard,
+        v1::OrderPriority::Bulk => Class::Bulk,
+    }
+}
+
+fn priority(class: Class) -> v1::OrderPriority {
+    match class {
+        Class::Urgent => v1::OrderPriority::Urgent,
+        Class::Standard => v1::OrderPriority::Standard,
+        Class::Bulk => v1::OrderPriority::Bulk,
+    }
 }
 
 /// Who receives it.
@@ -84,6 +102,7 @@ pub(crate) fn order(order: &Versioned<Order>) -> v1::Order {
         create_time: time(order.created_at),
         sequence: order.sequence as i64,
         etag: etag(order.version),
+        priority: priority(order.class).into(),
     }
 }
 

@@ -236,6 +236,7 @@ impl World {
             self.change::<Order>(merchant, order, |order| order.decide(command, now)).await;
         }
         let job = PrintJob {
+            class: Default::default(),
             id: PrintJob::id_for(item.id),
             merchant,
             order: order_id,

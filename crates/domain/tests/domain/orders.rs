@@ -11,6 +11,7 @@ use printmill_domain::catalogue::product;
 use printmill_domain::country::Country;
 use printmill_domain::ids::{Id, ItemId, PaymentId, derive};
 use printmill_domain::item::ItemState;
+use printmill_domain::lane::Class;
 use printmill_domain::order::{Order, OrderState, Placement};
 use printmill_domain::order_command::{OrderCommand, RENDER, ROUTE};
 use printmill_domain::payment::{CHARGE, ChargeOutcome, PaymentState};
@@ -112,6 +113,7 @@ struct World {
 impl World {
     fn begin(lines: usize, method: Option<String>) -> Self {
         let placement = Placement {
+            class: Class::Urgent,
             id: id(1),
             merchant: merchant(),
             reference: "R-1".into(),
@@ -321,6 +323,7 @@ fn about(item: ItemId, which: u8) -> OrderCommand {
 fn job(order: &Order, item: ItemId, route: &Route, now: Timestamp) -> PrintJob {
     let line = &order.item(item).expect("it is one of the order").line;
     PrintJob {
+        class: order.class,
         id: PrintJob::id_for(item),
         merchant: order.merchant,
         order: order.id,
@@ -377,6 +380,9 @@ proptest! {
             world.say(command, at(0));
         }
         prop_assert_eq!(world.order.state.state, OrderState::Delivered);
+        let of_jobs = world.jobs.values().flat_map(|job| job.tickets.values());
+        let mut tickets = world.order.tickets.values().chain(of_jobs);
+        prop_assert!(tickets.all(|ticket| ticket.class == Class::Urgent), "like the order");
         prop_assert_eq!(world.order.state.shipments.len(), lines);
     }
 }
@@ -386,6 +392,7 @@ fn an_order_without_lines_is_refused() {
     let mut price = price_of(1);
     price.lines.clear();
     let placement = Placement {
+        class: Default::default(),
         id: id(1),
         merchant: merchant(),
         reference: String::new(),

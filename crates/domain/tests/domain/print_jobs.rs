@@ -41,6 +41,7 @@ impl Life for PrintJob {
 
 fn preparing() -> PrintJob {
     PrintJob {
+        class: Default::default(),
         id: PrintJob::id_for(id(2)),
         merchant: merchant(),
         order: id(1),

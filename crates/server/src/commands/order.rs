@@ -4,7 +4,7 @@ use crate::cli::ServerArgs;
 use crate::failure::Outcome;
 use crate::output;
 use clap::Args;
-use printmill_client::v1::{CreateOrderRequest, Recipient};
+use printmill_client::v1::{CreateOrderRequest, OrderPriority, Recipient};
 use printmill_client::{fresh_request_id, money, order_state};
 
 /// Turn an offer into an order, and pay it.
@@ -43,6 +43,9 @@ pub(crate) struct OrderArgs {
     /// Your own name for the order.
     #[arg(long, default_value = "")]
     reference: String,
+    /// How urgent it is: urgent, standard or bulk.
+    #[arg(long, default_value = "standard", value_parser = priority)]
+    priority: OrderPriority,
     /// Pay at once by this method.
     #[arg(long, value_name = "METHOD")]
     pay: Option<String>,
@@ -51,6 +54,12 @@ pub(crate) struct OrderArgs {
     request_id: Option<String>,
     #[command(flatten)]
     server: ServerArgs,
+}
+
+fn priority(text: &str) -> Result<OrderPriority, String> {
+    let name = format!("ORDER_PRIORITY_{}", text.to_uppercase());
+    let priority = OrderPriority::from_str_name(&name);
+    priority.ok_or_else(|| "use urgent, standard or bulk".into())
 }
 
 /// Places the order.
@@ -67,6 +76,7 @@ pub(crate) async fn run(args: &OrderArgs, json: bool) -> Outcome {
         quote_id: args.quote.clone(),
         recipient: Some(recipient),
         reference: args.reference.clone(),
+        priority: args.priority.into(),
         payment_method: args.pay.clone().unwrap_or_default(),
         request_id: args.request_id.clone().unwrap_or_else(fresh_request_id),
         ..Default::default()
