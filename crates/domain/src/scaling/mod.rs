@@ -111,6 +111,22 @@ pub struct Decision {
     pub stop_idle: u32,
 }
 
+impl Decision {
+    /// What to do with workers that serve several lanes, given what each lane decided for itself
+    /// about the same workers: as many as the lane that wants the most, and none is stopped that
+    /// one of them still wants. Without lanes, nothing is to be done.
+    pub fn together(lanes: impl IntoIterator<Item = Decision>) -> Decision {
+        let both = |one: Decision, other: Decision| Decision {
+            wanted: one.wanted.max(other.wanted),
+            start: one.start.max(other.start),
+            stop_idle: one.stop_idle.min(other.stop_idle),
+        };
+        let all = lanes.into_iter().reduce(both);
+        let all = all.unwrap_or(Decision { wanted: 0, start: 0, stop_idle: 0 });
+        Decision { stop_idle: if all.start > 0 { 0 } else { all.stop_idle }, ..all }
+    }
+}
+
 impl Policy {
     /// What to do, given what there is to see and what was remembered; and what to remember.
     ///

@@ -261,3 +261,29 @@ fn where_booting_takes_too_long_one_is_kept_warm() {
     assert_eq!(usual(180).decide(Memory::default(), &seen(0, 0, none)).0.wanted, 1);
     assert_eq!(usual(60).decide(Memory::default(), &seen(0, 0, none)).0.wanted, 0);
 }
+
+#[test]
+fn workers_of_several_lanes_are_as_many_as_the_lane_that_wants_the_most() {
+    let lanes = prop::collection::vec((policy(), observation()), 1..4);
+    proptest!(cases(256), |(lanes in lanes, workers in workers())| {
+        let mut each = vec![];
+        for (policy, (_, seen)) in lanes {
+            // One fleet has one bound, whichever lane it works for.
+            let policy = Policy { workers_min: 0, workers_max: 50, ..policy };
+            let seen = Observation { workers, ..seen };
+            each.push(policy.decide(Memory::default(), &seen).0);
+        }
+        let together = Decision::together(each.iter().copied());
+        for one in &each {
+            prop_assert!(together.start >= one.start, "{together:?} {one:?}");
+            prop_assert!(together.stop_idle <= one.stop_idle, "{together:?} {one:?}");
+            prop_assert!(together.wanted >= one.wanted, "{together:?} {one:?}");
+        }
+        prop_assert!(together.start == 0 || together.stop_idle == 0);
+        prop_assert!(each.iter().any(|one| one.wanted == together.wanted));
+        prop_assert!(each.iter().any(|one| one.start == together.start));
+        prop_assert!(each.len() > 1 || together == each[0]);
+    });
+    let nothing = Decision::together([]);
+    assert_eq!(nothing, Decision { wanted: 0, start: 0, stop_idle: 0 });
+}

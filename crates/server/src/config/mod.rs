@@ -4,6 +4,7 @@
 
 mod settings;
 mod sources;
+mod supervision;
 mod turns;
 
 pub(crate) use settings::{Flags, LogFormat, Role, Roles, SETTINGS, Settings};
