@@ -6,9 +6,11 @@
 //! stopped. Pure: what it must remember from one look to the next goes in and comes out.
 
 mod memory;
+mod replicas;
 mod service_time;
 
 pub use memory::Memory;
+pub use replicas::{Backlog, Replicas};
 pub use service_time::{Guess, ServiceTime, ServiceTimes};
 
 use crate::Timestamp;

@@ -101,6 +101,9 @@ settings! {
     weights: Option<String>, false, "\"mer_01kf0000000000000000000000=4\"",
         "How many tickets a round a merchant gets while several wait, as MERCHANT=WEIGHT, with \
          semicolons between. Unset: one each";
+    keda: Switch, false, "\"on\"",
+        "Whether the api role answers KEDA's external scalers: on or off. They can send no key, so \
+         whoever reaches the node learns how many workers it wants";
     drain_seconds: u64, true, "20",
         "How long running work may go on after the first signal to stop, 0 to 3600";
     spot_notice: Option<String>, false, "\"aws\"",
@@ -229,6 +232,16 @@ pub(crate) enum LogFormat {
     Json,
 }
 
+/// Whether something is done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Switch {
+    /// It is.
+    On,
+    /// It is not.
+    Off,
+}
+
 impl Default for Settings {
     fn default() -> Self {
         Self {
@@ -246,6 +259,7 @@ impl Default for Settings {
             target_wait_seconds: 10,
             limits: None,
             weights: None,
+            keda: Switch::Off,
             drain_seconds: 20,
             spot_notice: None,
             keep_requests_days: 30,
