@@ -111,13 +111,16 @@ impl Node {
             }
         };
         let supervising = async {
-            if let Some(program) = self.program.clone() {
-                let Self { settings, backends, .. } = &self;
-                roles::supervisor::run(settings, backends, program, shutdown.clone()).await;
-            }
+            let Some(program) = self.program.clone() else { return Ok(()) };
+            let Self { settings, backends, telemetry, .. } = &self;
+            let (registry, stopping) = (&telemetry.registry, shutdown.clone());
+            let supervised =
+                roles::supervisor::run(settings, backends, program, registry, stopping).await;
+            shutdown.cancel();
+            supervised
         };
-        let (served, (), (), ()) = tokio::join!(serving, working, dispatching, supervising);
-        served
+        let (served, (), (), supervised) = tokio::join!(serving, working, dispatching, supervising);
+        served.and(supervised)
     }
 }
 

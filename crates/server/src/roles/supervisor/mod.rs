@@ -5,21 +5,26 @@
 //! state that matters: when it dies, its workers end, and the next one begins anew.
 
 mod fleet;
+mod gauges;
 
 pub(crate) use fleet::Program;
 
 use crate::config::Settings;
+use crate::failure::{Failure, Outcome};
 use crate::roles::worker;
 use crate::supervised::Report;
 use crate::wiring::Backends;
 use fleet::{Event, Fleet};
+use gauges::Gauges;
 use printmill_backend::BackendError;
 use printmill_domain::Timestamp;
 use printmill_domain::lane::Lane;
+use printmill_domain::problem::Code;
 use printmill_domain::scaling::{
     Decision, Guess, Memory, Observation, Policy, ServiceTimes, Workers,
 };
 use printmill_engine::operations::{LaneLoad, Operations};
+use prometheus::Registry;
 use std::time::Duration;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -40,8 +45,13 @@ pub(crate) async fn run(
     settings: &Settings,
     backends: &Backends,
     program: Program,
+    registry: &Registry,
     shutdown: CancellationToken,
-) {
+) -> Outcome {
+    let gauges = Gauges::register(registry).map_err(|error| {
+        let message = format!("the supervisor's counters cannot be registered: {error}");
+        Failure::new(Code::Internal, message, "report this")
+    })?;
     let operations = Operations::new(backends.database.clone(), backends.clock.clone());
     let mut fleet = Fleet::new(program);
     let mut lanes: Vec<LaneState> = LaneState::all(settings);
@@ -50,7 +60,8 @@ pub(crate) async fn run(
     while !shutdown.is_cancelled() {
         commits.borrow_and_update();
         let looked = Instant::now();
-        let active = match look(&operations, &mut lanes, &mut fleet, backends.clock.now()).await {
+        let now = backends.clock.now();
+        let active = match look(&operations, &mut lanes, &mut fleet, &gauges, now).await {
             Ok(active) => active,
             Err(error) => {
                 tracing::warn!(error = %error.chain(), "could not see how much work there is");
@@ -81,6 +92,7 @@ pub(crate) async fn run(
         }
     }
     fleet.leave().await;
+    Ok(())
 }
 
 /// Looks once and does what is to be done; whether there are workers or work.
@@ -88,6 +100,7 @@ async fn look(
     operations: &Operations,
     lanes: &mut [LaneState],
     fleet: &mut Fleet,
+    gauges: &Gauges,
     now: Timestamp,
 ) -> Result<bool, BackendError> {
     let loads = operations.lanes(false).await?;
@@ -102,6 +115,7 @@ async fn look(
     let decision = Decision::together(decisions);
     fleet.start(decision.start);
     fleet.retire_idle(decision.stop_idle).await;
+    gauges.set(decision.wanted, fleet.workers());
     Ok(work || !fleet.is_empty())
 }
 
