@@ -19,6 +19,9 @@ const FILES: &[&str] = &[
     "printmill/v1/work.proto",
 ];
 
+/// What is served beside it, and is not part of it: KEDA's protocol for scalers.
+const OTHERS: &[&str] = &["externalscaler/externalscaler.proto"];
+
 fn main() -> Result<(), Box<dyn Error>> {
     // Asked when it runs, since a shared target folder may hold a script built in another clone.
     let root = PathBuf::from(std::env::var("CARGO_MANIFEST_DIR")?).join("../../proto");
@@ -44,6 +47,11 @@ fn main() -> Result<(), Box<dyn Error>> {
         .compile_well_known_types(true)
         .build_transport(true)
         .compile_fds(descriptors)?;
+    let mut others = protox::Compiler::new([&root])?;
+    others.include_source_info(true).open_files(OTHERS)?;
+    tonic_prost_build::configure()
+        .build_transport(true)
+        .compile_fds(others.file_descriptor_set())?;
     pbjson_build::Builder::new()
         .register_descriptors(&plain)?
         .extern_path(".google.protobuf", "::pbjson_types")

@@ -37,6 +37,9 @@ pub struct ApiOptions {
     pub registry: Option<prometheus::Registry>,
     /// Called with each request's span and `traceparent`.
     pub continue_trace: Option<ContinueTrace>,
+    /// Whether KEDA may ask how many workers there should be. It can send no key, so that whoever
+    /// reaches the node may.
+    pub keda: bool,
     /// How long a request may take, streams and files excepted.
     pub request_timeout: Duration,
     /// How long an upload or download may stand still.
@@ -67,6 +70,7 @@ impl ApiOptions {
             metrics_text: None,
             registry: None,
             continue_trace: None,
+            keda: false,
             request_timeout: Duration::from_secs(30),
             idle_timeout: Duration::from_secs(60),
             heartbeat: Duration::from_secs(15),

@@ -1,7 +1,8 @@
 //! What the engine counts, for Prometheus.
 
 use prometheus::{
-    HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
+    GaugeVec, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts,
+    Registry,
 };
 
 /// Counters of the engine. Cloning shares them.
@@ -23,6 +24,9 @@ pub struct Metrics {
     pub tickets: IntGaugeVec,
     /// Tickets that schedules made, by schedule.
     pub schedule_ticks: IntCounterVec,
+    /// For how many seconds the ticket that is ready the longest has been due, by lane, as a
+    /// dispatcher last looked; 0 where none is ready.
+    pub oldest_ready_seconds: GaugeVec,
     /// Tickets in work now.
     pub in_work: IntGauge,
 }
@@ -62,6 +66,13 @@ impl Metrics {
                 Opts::new("printmill_tickets", "Open and dead tickets, by lane and stage."),
                 &["lane", "stage"],
             )?,
+            oldest_ready_seconds: GaugeVec::new(
+                Opts::new(
+                    "printmill_oldest_ready_seconds",
+                    "How long the ticket that is ready the longest has been due, by lane.",
+                ),
+                &["lane"],
+            )?,
             resent: IntCounter::new(
                 "printmill_tickets_resent_total",
                 "Tickets handed to the queue again, since it seemed to have lost them.",
@@ -80,6 +91,7 @@ impl Metrics {
         registry.register(Box::new(metrics.resent.clone()))?;
         registry.register(Box::new(metrics.tickets.clone()))?;
         registry.register(Box::new(metrics.schedule_ticks.clone()))?;
+        registry.register(Box::new(metrics.oldest_ready_seconds.clone()))?;
         registry.register(Box::new(metrics.in_work.clone()))?;
         Ok(metrics)
     }

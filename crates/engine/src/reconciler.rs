@@ -66,14 +66,24 @@ impl Reconciler {
     pub async fn round(&mut self) -> Result<usize, BackendError> {
         // Those that wait for their time or turn are not in the queue, and rightly so.
         let mut open: BTreeMap<Lane, u64> = BTreeMap::new();
+        let oldest = self.database.oldest_ready().await?;
         self.metrics.tickets.reset();
+        self.metrics.oldest_ready_seconds.reset();
         for count in self.database.ticket_counts().await? {
             let labels = [count.of.lane.as_str(), count.stage.name()];
             let counted = i64::try_from(count.count).unwrap_or(i64::MAX);
             self.metrics.tickets.with_label_values(&labels).add(counted);
+            self.metrics.oldest_ready_seconds.with_label_values(&labels[..1]).set(0.0);
             if matches!(count.stage, Stage::Sent | Stage::Leased) {
                 *open.entry(count.of.lane).or_default() += count.count;
             }
+        }
+        let now = self.clock.now();
+        for oldest in oldest {
+            let age = (now - oldest.due_at).to_std().unwrap_or_default().as_secs_f64();
+            let lane = [oldest.lane.as_str()];
+            let gauge = self.metrics.oldest_ready_seconds.with_label_values(&lane);
+            gauge.set(gauge.get().max(age));
         }
         let mut resent = 0;
         for (lane, count) in open {

@@ -17,6 +17,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinSet;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 use tracing::Instrument;
@@ -48,6 +49,25 @@ pub struct WorkerOptions {
     pub drain: Duration,
 }
 
+/// What a worker tells of its work to who wants to know.
+#[derive(Debug, Clone, Copy)]
+pub enum Activity<'a> {
+    /// It took this ticket on.
+    Begun(&'a Ticket),
+    /// It is through with an attempt at this ticket.
+    Ended {
+        /// The ticket, as it was when it was taken on.
+        ticket: &'a Ticket,
+        /// What came of it, as in the metrics: `done`, `retried`, `dead`, `released`, `lost`.
+        outcome: &'static str,
+        /// How long the attempt took.
+        took: Duration,
+    },
+}
+
+/// Called at each step of a worker's work; it must not block.
+pub type Watcher = Arc<dyn Fn(Activity<'_>) + Send + Sync>;
+
 /// Serves lanes with handlers.
 #[derive(Clone)]
 pub struct Worker {
@@ -58,6 +78,7 @@ pub struct Worker {
     options: Arc<WorkerOptions>,
     /// The one place for tickets that may take this process down.
     suspects: Arc<Semaphore>,
+    watcher: Option<Watcher>,
 }
 
 impl Worker {
@@ -70,7 +91,20 @@ impl Worker {
     ) -> Self {
         let settling = Settling::new(leases.clone(), handlers.clone());
         let suspects = Arc::new(Semaphore::new(1));
-        Self { leases, handlers, settling, metrics, options: Arc::new(options), suspects }
+        Self {
+            leases,
+            handlers,
+            settling,
+            metrics,
+            options: Arc::new(options),
+            suspects,
+            watcher: None,
+        }
+    }
+
+    /// Tells somebody what it does.
+    pub fn watched_by(self, watcher: Watcher) -> Self {
+        Self { watcher: Some(watcher), ..self }
     }
 
     /// Works until `shutdown`, then lets running work finish within the drain time and hands the
@@ -206,13 +240,22 @@ impl Worker {
         let waited = (self.leases.now() - ticket.due_at).to_std().unwrap_or_default();
         self.metrics.wait_seconds.with_label_values(&[kind.as_str()]).observe(waited.as_secs_f64());
         self.metrics.in_work.inc();
-        let timer = self.metrics.work_seconds.with_label_values(&[kind.as_str()]).start_timer();
+        let (ticket, begun) = (ticket.clone(), Instant::now());
+        self.tell(Activity::Begun(&ticket));
         let outcome = self.attempt(leased, cancelled).instrument(span.clone()).await;
-        timer.observe_duration();
+        let (outcome, took) = (outcome.name(), begun.elapsed());
+        self.tell(Activity::Ended { ticket: &ticket, outcome, took });
+        let seconds = took.as_secs_f64();
+        self.metrics.work_seconds.with_label_values(&[kind.as_str()]).observe(seconds);
         self.metrics.in_work.dec();
-        let outcome = outcome.name();
         self.metrics.settled.with_label_values(&[kind.as_str(), outcome]).inc();
         span.in_scope(|| tracing::info!(outcome, "ticket settled"));
+    }
+
+    fn tell(&self, activity: Activity<'_>) {
+        if let Some(watcher) = &self.watcher {
+            watcher(activity);
+        }
     }
 
     /// One attempt, and what came of it.

@@ -35,6 +35,20 @@ pub mod printmill {
     }
 }
 
+/// KEDA's protocol for scalers of others, which is not part of the contract.
+#[allow(
+    missing_docs,
+    unreachable_pub,
+    clippy::all,
+    clippy::unwrap_used,
+    clippy::uninlined_format_args,
+    clippy::semicolon_if_nothing_returned,
+    clippy::redundant_clone
+)]
+pub mod externalscaler {
+    include!(concat!(env!("OUT_DIR"), "/externalscaler.rs"));
+}
+
 pub use printmill::v1;
 
 /// The encoded `FileDescriptorSet` of all files with their imports, comments and

@@ -47,7 +47,7 @@ pub(crate) enum Command {
     Demo(DemoArgs),
     /// Run a whole node until it is stopped; makes a merchant and a key on its first start.
     Up(UpArgs),
-    /// Run some roles of a node: api, worker, dispatcher.
+    /// Run some roles of a node: api, worker, dispatcher, supervisor.
     Serve(ServeArgs),
     /// Upload pictures and wait until they are inspected.
     Upload(UploadArgs),

@@ -10,6 +10,7 @@ mod output;
 mod roles;
 mod signals;
 mod spot;
+mod supervised;
 mod telemetry;
 mod wiring;
 

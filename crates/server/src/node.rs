@@ -4,6 +4,8 @@ use crate::bootstrap;
 use crate::config::{Role, Settings};
 use crate::failure::{Failure, Outcome};
 use crate::roles;
+use crate::roles::supervisor::Program;
+use crate::supervised::Parent;
 use crate::telemetry::Telemetry;
 use crate::wiring::Backends;
 use printmill_domain::problem::Code;
@@ -21,6 +23,8 @@ pub(crate) struct Node {
     telemetry: Telemetry,
     listener: Option<TcpListener>,
     public_url: Url,
+    parent: Option<Parent>,
+    program: Option<Program>,
 }
 
 impl Node {
@@ -43,7 +47,18 @@ impl Node {
             let message = format!("the setting 'public_url' = {public_url} is wrong: {error}");
             Failure::configuration(message, "write it like https://print.example")
         })?;
-        Ok(Self { settings, backends, telemetry, listener, public_url })
+        let (parent, program) = (None, None);
+        Ok(Self { settings, backends, telemetry, listener, public_url, parent, program })
+    }
+
+    /// A supervisor started it.
+    pub(crate) fn supervised_by(self, parent: Option<Parent>) -> Self {
+        Self { parent, ..self }
+    }
+
+    /// How its supervisor, if it runs that role, starts workers.
+    pub(crate) fn supervising(self, program: Option<Program>) -> Self {
+        Self { program, ..self }
     }
 
     /// The address that it listens on, if it serves clients.
@@ -83,8 +98,9 @@ impl Node {
         let turns = self.settings.turn_policy()?;
         let working = async {
             if self.settings.roles.has(Role::Worker) {
-                let metrics = metrics.clone();
-                roles::worker::run(&self.settings, &self.backends, metrics, shutdown.clone()).await;
+                let (metrics, shutdown) = (metrics.clone(), shutdown.clone());
+                let Self { settings, backends, parent, .. } = &self;
+                roles::worker::run(settings, backends, metrics, parent.as_ref(), shutdown).await;
             }
         };
         let dispatching = async {
@@ -94,8 +110,17 @@ impl Node {
                 roles::dispatcher::run(&self.backends, turns, metrics, consumed, shutdown).await;
             }
         };
-        let (served, (), ()) = tokio::join!(serving, working, dispatching);
-        served
+        let supervising = async {
+            let Some(program) = self.program.clone() else { return Ok(()) };
+            let Self { settings, backends, telemetry, .. } = &self;
+            let (registry, stopping) = (&telemetry.registry, shutdown.clone());
+            let supervised =
+                roles::supervisor::run(settings, backends, program, registry, stopping).await;
+            shutdown.cancel();
+            supervised
+        };
+        let (served, (), (), supervised) = tokio::join!(serving, working, dispatching, supervising);
+        served.and(supervised)
     }
 }
 

@@ -135,7 +135,8 @@ impl Node {
         Ok(Self { child, log: Log::follow(output) })
     }
 
-    async fn wait_until_serving(&self, place: &Place) -> anyhow::Result<()> {
+    /// Waits until the api of a place answers.
+    pub async fn wait_until_serving(&self, place: &Place) -> anyhow::Result<()> {
         let serving = async {
             loop {
                 if tokio::net::TcpStream::connect(("127.0.0.1", place.port)).await.is_ok() {
@@ -205,6 +206,12 @@ impl Drop for Node {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// SIGKILL of a process that is not a node of the test's own, as a worker that one started.
+pub fn kill_process(pid: u32) -> anyhow::Result<()> {
+    let pid = rustix::process::Pid::from_raw(i32::try_from(pid)?).context("an id of a process")?;
+    Ok(rustix::process::kill_process(pid, rustix::process::Signal::KILL)?)
 }
 
 /// A port that nobody listens on just now.

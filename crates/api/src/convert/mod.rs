@@ -4,6 +4,7 @@ pub(crate) mod assets;
 pub(crate) mod catalogue;
 pub(crate) mod events;
 pub(crate) mod facilities;
+pub(crate) mod keda;
 pub(crate) mod operations;
 pub(crate) mod orders;
 pub(crate) mod prints;

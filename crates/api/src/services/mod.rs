@@ -5,6 +5,7 @@ mod catalogue;
 mod event_watch;
 mod events;
 mod facilities;
+pub(crate) mod keda;
 mod operations;
 mod orders;
 mod prints;
@@ -29,6 +30,7 @@ use printmill_engine::settle::Settling;
 use printmill_fulfilment::Fulfilment;
 use printmill_orders::Orders;
 use printmill_prints::Prints;
+use printmill_proto::externalscaler::external_scaler_server::ExternalScalerServer;
 use printmill_proto::v1;
 use prost::Message;
 use sha2::{Digest, Sha256};
@@ -90,8 +92,16 @@ pub(crate) struct Edge {
     pub(crate) stopping: CancellationToken,
 }
 
-/// Adds all services of the contract to routes.
-pub(crate) fn add(routes: tonic::service::Routes, edge: &Edge) -> tonic::service::Routes {
+/// Adds all services of the contract to routes, and KEDA's scaler if it is wanted.
+pub(crate) fn add(
+    mut routes: tonic::service::Routes,
+    edge: &Edge,
+    keda: bool,
+) -> tonic::service::Routes {
+    if keda {
+        let scaler = ExternalScalerServer::new(keda::Scaler::new(edge.clone()));
+        routes = routes.add_service(scaler.max_decoding_message_size(keda::BYTES_MAX));
+    }
     macro_rules! add {
         ($routes:expr, $($server:ident),*) => {
             $routes$(.add_service(

@@ -5,6 +5,7 @@ mod access;
 mod events;
 mod facility_client;
 mod files;
+mod keda;
 mod methods;
 mod rest;
 mod schedules;

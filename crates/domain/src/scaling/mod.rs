@@ -6,9 +6,11 @@
 //! stopped. Pure: what it must remember from one look to the next goes in and comes out.
 
 mod memory;
+mod replicas;
 mod service_time;
 
 pub use memory::Memory;
+pub use replicas::{Backlog, Replicas};
 pub use service_time::{Guess, ServiceTime, ServiceTimes};
 
 use crate::Timestamp;
@@ -109,6 +111,22 @@ pub struct Decision {
     /// So many idle ones may be stopped, and no others. A worker that takes a ticket before it
     /// stops is to be drained: it finishes first.
     pub stop_idle: u32,
+}
+
+impl Decision {
+    /// What to do with workers that serve several lanes, given what each lane decided for itself
+    /// about the same workers: as many as the lane that wants the most, and none is stopped that
+    /// one of them still wants. Without lanes, nothing is to be done.
+    pub fn together(lanes: impl IntoIterator<Item = Decision>) -> Decision {
+        let both = |one: Decision, other: Decision| Decision {
+            wanted: one.wanted.max(other.wanted),
+            start: one.start.max(other.start),
+            stop_idle: one.stop_idle.min(other.stop_idle),
+        };
+        let all = lanes.into_iter().reduce(both);
+        let all = all.unwrap_or(Decision { wanted: 0, start: 0, stop_idle: 0 });
+        Decision { stop_idle: if all.start > 0 { 0 } else { all.stop_idle }, ..all }
+    }
 }
 
 impl Policy {

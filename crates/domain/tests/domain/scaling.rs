@@ -4,7 +4,8 @@
 use crate::cases;
 use printmill_domain::Timestamp;
 use printmill_domain::scaling::{
-    Decision, Guess, Memory, Observation, Policy, ServiceTime, ServiceTimes, Workers,
+    Backlog, Decision, Guess, Memory, Observation, Policy, Replicas, ServiceTime, ServiceTimes,
+    Workers,
 };
 use proptest::prelude::*;
 use std::time::Duration;
@@ -260,4 +261,86 @@ fn where_booting_takes_too_long_one_is_kept_warm() {
     let none = Workers::default();
     assert_eq!(usual(180).decide(Memory::default(), &seen(0, 0, none)).0.wanted, 1);
     assert_eq!(usual(60).decide(Memory::default(), &seen(0, 0, none)).0.wanted, 0);
+}
+
+#[test]
+fn workers_of_several_lanes_are_as_many_as_the_lane_that_wants_the_most() {
+    let lanes = prop::collection::vec((policy(), observation()), 1..4);
+    proptest!(cases(256), |(lanes in lanes, workers in workers())| {
+        let mut each = vec![];
+        for (policy, (_, seen)) in lanes {
+            // One fleet has one bound, whichever lane it works for.
+            let policy = Policy { workers_min: 0, workers_max: 50, ..policy };
+            let seen = Observation { workers, ..seen };
+            each.push(policy.decide(Memory::default(), &seen).0);
+        }
+        let together = Decision::together(each.iter().copied());
+        for one in &each {
+            prop_assert!(together.start >= one.start, "{together:?} {one:?}");
+            prop_assert!(together.stop_idle <= one.stop_idle, "{together:?} {one:?}");
+            prop_assert!(together.wanted >= one.wanted, "{together:?} {one:?}");
+        }
+        prop_assert!(together.start == 0 || together.stop_idle == 0);
+        prop_assert!(each.iter().any(|one| one.wanted == together.wanted));
+        prop_assert!(each.iter().any(|one| one.start == together.start));
+        prop_assert!(each.len() > 1 || together == each[0]);
+    });
+    let nothing = Decision::together([]);
+    assert_eq!(nothing, Decision { wanted: 0, start: 0, stop_idle: 0 });
+}
+
+/// Looks of one who does not see the workers.
+fn backlogs() -> impl Strategy<Value = Vec<(u64, Backlog)>> {
+    let backlog = observation().prop_map(|(passed, seen)| {
+        let Observation { now, ready, in_flight, oldest_age, service, .. } = seen;
+        (passed, Backlog { now, ready, in_flight, oldest_age, service })
+    });
+    prop::collection::vec(backlog, 1..20)
+}
+
+proptest! {
+    #![proptest_config(cases(256))]
+
+    #[test]
+    fn who_asks_for_replicas_is_told_a_number_within_bounds_that_covers_what_is_held(
+        policy in policy(),
+        looks in backlogs(),
+    ) {
+        let (mut replicas, mut time) = (Replicas::default(), 0);
+        for (passed, seen) in looks {
+            time += passed;
+            let seen = Backlog { now: at(time), ..seen };
+            replicas = policy.replicas(replicas, &seen);
+            let busy = seen.in_flight.div_ceil(policy.concurrency.max(1).into());
+            let least = busy.max(policy.workers_min.into()).min(policy.workers_max.into());
+            prop_assert!(u64::from(replicas.wanted()) >= least, "{replicas:?} {seen:?}");
+            prop_assert!(replicas.wanted() <= policy.workers_max);
+            if seen.ready > 0 && policy.workers_max > 0 {
+                prop_assert!(replicas.wanted() > 0, "{seen:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn nothing_to_do_ends_in_as_many_replicas_as_are_always_kept(
+        policy in policy(),
+        looks in backlogs(),
+    ) {
+        let policy = Policy { target_wait: policy.boot, ..policy };
+        let mut replicas = Replicas::default();
+        for (_, seen) in looks {
+            replicas = policy.replicas(replicas, &seen);
+        }
+        for look in 1..100 {
+            let nothing = Backlog {
+                now: at(look * 30),
+                ready: 0,
+                in_flight: 0,
+                oldest_age: Duration::ZERO,
+                service: ServiceTime { mean: Duration::from_secs(5), variation: 1.0 },
+            };
+            replicas = policy.replicas(replicas, &nothing);
+        }
+        prop_assert_eq!(replicas.wanted(), policy.workers_min.min(policy.workers_max));
+    }
 }

@@ -9,6 +9,7 @@ mod queue_lost;
 mod shipped;
 mod startup;
 mod storage_trouble;
+mod supervised;
 mod worker_killed;
 
 use printmill_testkit::Place;

@@ -8,7 +8,7 @@ use printmill_backend::Database;
 use printmill_domain::ticket::TicketState;
 use printmill_domain::ticket_history::AttemptEnd;
 use printmill_engine::handler::Handlers;
-use printmill_engine::worker::{ServedLane, Worker, WorkerOptions};
+use printmill_engine::worker::{Activity, ServedLane, Worker, WorkerOptions};
 use serde_json::json;
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
@@ -103,6 +103,69 @@ async fn a_worker_whose_machine_is_about_to_go_hands_everything_back_at_once() {
             running.stop().await;
         }
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_notice_that_comes_while_the_worker_drains_has_the_rest_handed_back() {
+    let site = Site::new();
+    let relay = site.start_relay();
+    let endless = Job::quick().performing(|_| std::future::pending());
+    let options = WorkerOptions {
+        holder: "retired".into(),
+        lanes: vec![ServedLane { lane: lane(), concurrency: 1 }],
+        drain: Duration::from_secs(1_000_000),
+    };
+    let worker = Worker::new(site.leases(), endless.handlers(), site.metrics.clone(), options);
+    let retired = tokio_util::sync::CancellationToken::new();
+    let leave = retired.clone().cancelled_owned();
+    let worker = crate::site::Running::start(|notice| worker.run_until(leave, notice));
+    let id = site.make(1, KIND).await;
+    site.until_state(id, TicketState::Leased).await;
+    retired.cancel();
+    pass(3_600).await;
+    assert_eq!(site.ticket(id).await.state, TicketState::Leased, "it may take as long as it takes");
+    let (asked, late) = (site.now(), site.make(2, KIND).await);
+    worker.stop().await;
+    assert_eq!(site.now(), asked, "it is handed back at once");
+    let tickets = [site.ticket(id).await, site.ticket(late).await];
+    assert_eq!(
+        tickets.map(|ticket| (ticket.state, ticket.attempt)),
+        [(TicketState::Queued, 1), (TicketState::Queued, 0),]
+    );
+    relay.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_watches_a_worker_is_told_of_each_ticket_and_its_end() {
+    let site = Site::new();
+    let relay = site.start_relay();
+    let job = Job::quick().performing(|_| async {
+        pass(7).await;
+        Ok(json!("performed"))
+    });
+    let options = WorkerOptions {
+        holder: "watched".into(),
+        lanes: vec![ServedLane { lane: lane(), concurrency: 1 }],
+        drain: Duration::ZERO,
+    };
+    let told: std::sync::Arc<std::sync::Mutex<Vec<String>>> = Default::default();
+    let telling = told.clone();
+    let worker = Worker::new(site.leases(), job.handlers(), site.metrics.clone(), options)
+        .watched_by(std::sync::Arc::new(move |activity| {
+            telling.lock().unwrap().push(match activity {
+                Activity::Begun(ticket) => format!("{} begun", ticket.kind),
+                Activity::Ended { ticket, outcome, took } => {
+                    format!("{} {outcome} after {} s", ticket.kind, took.as_secs())
+                }
+            });
+        }));
+    let worker = crate::site::Running::start(|stop| worker.run(stop));
+    let id = site.make(1, KIND).await;
+    site.until_state(id, TicketState::Done).await;
+    worker.stop().await;
+    let told = told.lock().unwrap().clone();
+    assert_eq!(told, [format!("{KIND} begun"), format!("{KIND} done after 7 s")]);
+    relay.stop().await;
 }
 
 #[tokio::test(start_paused = true)]

@@ -107,3 +107,28 @@ async fn a_loss_that_duplicates_hide_is_found_in_the_end() {
     assert_eq!(reconciler.round().await.unwrap(), 1);
     assert_eq!(site.lease_now("a").await.len(), 1);
 }
+
+#[tokio::test(start_paused = true)]
+async fn it_says_how_long_the_oldest_that_is_ready_has_waited() {
+    let site = Site::new();
+    let first = site.make(1, KIND).await;
+    pass(40).await;
+    site.make(2, KIND).await;
+    pass(2).await;
+    let mut reconciler = site.reconciler();
+    let name = crate::site::lane();
+    let oldest = || site.metrics.oldest_ready_seconds.with_label_values(&[name.as_str()]).get();
+    assert_eq!(reconciler.round().await.unwrap(), 0);
+    assert_eq!(oldest(), 42.0);
+    site.relay().pump().await.unwrap();
+    for leased in site.lease_now("a").await {
+        let effect = crate::jobs::effect(&leased.ticket, site.now());
+        let leases = site.leases();
+        leases.complete(&leased.ticket, &leased.fence, &leased.receipt, effect).await.unwrap();
+    }
+    assert_eq!(site.ticket(first).await.state, TicketState::Done);
+    site.make(3, KIND).await;
+    pass(1).await;
+    reconciler.round().await.unwrap();
+    assert_eq!(oldest(), 1.0);
+}

@@ -4,9 +4,10 @@
 
 mod settings;
 mod sources;
+mod supervision;
 mod turns;
 
-pub(crate) use settings::{Flags, LogFormat, Role, Roles, SETTINGS, Settings};
+pub(crate) use settings::{Flags, LogFormat, Role, Roles, SETTINGS, Settings, Switch};
 
 use crate::failure::{Failure, Outcome};
 use figment::Figment;

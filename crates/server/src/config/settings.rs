@@ -74,7 +74,7 @@ settings! {
         "How clients reach this node; signed links begin with it. Unset: http:// and the address \
          listened on";
     roles: Roles, false, "[\"api\", \"worker\", \"dispatcher\"]",
-        "What this process does: any of api, worker, dispatcher. As text: api,worker";
+        "What this process does: any of api, worker, dispatcher, supervisor. As text: api,worker";
     database: Option<String>, false, "\"sqlite:///var/lib/printmill/printmill.db\"",
         "The address of the database: sqlite:///PATH, or memory:// to keep nothing. Unset: \
          printmill.db in the data folder";
@@ -86,7 +86,14 @@ settings! {
     payments: String, false, "\"sandbox://\"",
         "The payment gateway: sandbox:// takes no money, and declines the method sandbox-declined";
     render_concurrency: Option<u64>, true, "2",
-        "Files rendered at the same time, 1 to 256. Unset: one for each core";
+        "Files rendered at the same time, 1 to 256. Unset: one for each core, and one in each \
+         worker that a supervisor starts";
+    workers_min: u64, true, "1",
+        "Workers that a supervisor always keeps, 0 to 256";
+    workers_max: Option<u64>, true, "8",
+        "Workers that a supervisor starts at most, 1 to 256. Unset: one for each core";
+    target_wait_seconds: u64, true, "60",
+        "A supervisor starts workers so that tickets begin within this time, 0 to 86400";
     limits: Option<String>, false, "\"item.render each at_once=4; payment.charge all per_minute=600\"",
         "How much work may be in work at once or begin in a minute, as KIND WHOSE at_once=N \
          per_minute=N, with semicolons between; KIND may be *, and WHOSE is each (merchant by \
@@ -94,6 +101,9 @@ settings! {
     weights: Option<String>, false, "\"mer_01kf0000000000000000000000=4\"",
         "How many tickets a round a merchant gets while several wait, as MERCHANT=WEIGHT, with \
          semicolons between. Unset: one each";
+    keda: Switch, false, "\"on\"",
+        "Whether the api role answers KEDA's external scalers: on or off. They can send no key, so \
+         whoever reaches the node learns how many workers it wants";
     drain_seconds: u64, true, "20",
         "How long running work may go on after the first signal to stop, 0 to 3600";
     spot_notice: Option<String>, false, "\"aws\"",
@@ -130,10 +140,14 @@ pub(crate) enum Role {
     Worker,
     /// Brings tickets to the queue and events into order.
     Dispatcher,
+    /// Starts and stops workers on this machine.
+    Supervisor,
 }
 
 impl Role {
-    const ALL: [Role; 3] = [Role::Api, Role::Worker, Role::Dispatcher];
+    const ALL: [Role; 4] = [Role::Api, Role::Worker, Role::Dispatcher, Role::Supervisor];
+    /// Those that are a node; a supervisor starts more processes.
+    const WHOLE: [Role; 3] = [Role::Api, Role::Worker, Role::Dispatcher];
 
     /// The name.
     pub(crate) fn name(self) -> &'static str {
@@ -141,6 +155,7 @@ impl Role {
             Role::Api => "api",
             Role::Worker => "worker",
             Role::Dispatcher => "dispatcher",
+            Role::Supervisor => "supervisor",
         }
     }
 }
@@ -151,9 +166,9 @@ impl Role {
 pub(crate) struct Roles(Vec<Role>);
 
 impl Roles {
-    /// All roles.
+    /// The roles of a whole node in one process.
     pub(crate) fn all() -> Self {
-        Self(Role::ALL.to_vec())
+        Self(Role::WHOLE.to_vec())
     }
 
     /// Whether a role is one of them.
@@ -161,9 +176,9 @@ impl Roles {
         self.0.contains(&role)
     }
 
-    /// Whether they are a whole node.
+    /// Whether they are a whole node, and start no other process.
     pub(crate) fn are_all(&self) -> bool {
-        Role::ALL.iter().all(|role| self.has(*role))
+        self.0 == Role::WHOLE
     }
 
     fn named<'a>(names: impl Iterator<Item = &'a str>) -> Result<Self, String> {
@@ -217,6 +232,16 @@ pub(crate) enum LogFormat {
     Json,
 }
 
+/// Whether something is done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Switch {
+    /// It is.
+    On,
+    /// It is not.
+    Off,
+}
+
 impl Default for Settings {
     fn default() -> Self {
         Self {
@@ -229,8 +254,12 @@ impl Default for Settings {
             blobs: None,
             payments: "sandbox://".into(),
             render_concurrency: None,
+            workers_min: 0,
+            workers_max: None,
+            target_wait_seconds: 10,
             limits: None,
             weights: None,
+            keda: Switch::Off,
             drain_seconds: 20,
             spot_notice: None,
             keep_requests_days: 30,
@@ -356,6 +385,7 @@ impl Settings {
             let advice = "write aws, gcp, file:///PATH or an http:// address";
             return wrong(format!("'spot_notice' = {notice} is nothing to ask"), advice);
         }
+        self.check_supervision()?;
         self.turn_policy()?;
         self.check_housekeeping()?;
         if let Some(key) = &self.signing_key

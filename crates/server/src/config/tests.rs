@@ -135,6 +135,36 @@ fn roles_come_as_a_list_or_as_text() {
 }
 
 #[test]
+fn a_supervisor_starts_processes_and_so_needs_backends_that_they_share() {
+    let roles = "roles = [\"api\", \"worker\", \"dispatcher\", \"supervisor\"]\n";
+    let config = Given::nothing().file(roles).read().unwrap();
+    assert!(!config.settings.roles.are_all());
+    let failure = Given::nothing().file(roles).file("queue = \"memory://\"").refused();
+    assert!(failure.message.contains("'queue'"), "{failure:?}");
+}
+
+#[test]
+fn there_are_bounds_on_workers_and_none_are_kept_unless_asked_for() {
+    let policy = Given::nothing().read().unwrap().settings.scaling_policy(4);
+    assert_eq!((policy.workers_min, policy.concurrency), (0, 4));
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    assert_eq!(policy.workers_max as usize, cores.min(256));
+    let given = Given::nothing().file("workers_min = 200\ntarget_wait_seconds = 7");
+    let policy = given.read().unwrap().settings.scaling_policy(1);
+    assert!(policy.workers_max >= 200 && policy.target_wait.as_secs() == 7, "{policy:?}");
+    for wrong in [
+        "workers_max = 0",
+        "workers_max = 257",
+        "workers_min = 257",
+        "workers_min = 3\nworkers_max = 2",
+        "target_wait_seconds = 86401",
+    ] {
+        let failure = Given::nothing().file(wrong).refused();
+        assert!(failure.message.contains(wrong.split(' ').next().unwrap()), "{failure:?}");
+    }
+}
+
+#[test]
 fn a_signing_key_has_32_bytes() {
     let good = format!("signing_key = \"{}\"", "0f".repeat(32));
     assert!(Given::nothing().file(&good).read().is_ok());

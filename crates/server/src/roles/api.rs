@@ -1,7 +1,7 @@
 //! The api role: serves clients.
 
 use crate::bootstrap;
-use crate::config::Settings;
+use crate::config::{Settings, Switch};
 use crate::failure::{Failure, Outcome};
 use crate::telemetry::Telemetry;
 use crate::wiring::Backends;
@@ -45,6 +45,7 @@ pub(crate) async fn run(
     options.metrics_text = Some(telemetry.metrics_text());
     options.registry = Some(telemetry.registry.clone());
     options.continue_trace = telemetry.continue_trace.clone();
+    options.keda = settings.keda == Switch::On;
     options.drain_timeout = Duration::from_secs(settings.drain_seconds);
     let stopping = shutdown.clone().cancelled_owned();
     let served = printmill_api::serve(listener, services, options, stopping).await;

@@ -2,6 +2,7 @@
 
 use crate::config::Settings;
 use crate::spot::Notice;
+use crate::supervised::Parent;
 use crate::wiring::Backends;
 use printmill_domain::lane::Lane;
 use printmill_engine::LEASE;
@@ -14,12 +15,33 @@ use tokio_util::sync::CancellationToken;
 /// Short work at the same time: it waits for others more than it computes.
 const EXPRESS_CONCURRENCY: usize = 16;
 
+/// A worker that was retired has as long as it needs.
+const RETIRED_DRAIN: Duration = Duration::from_secs(365 * 86_400);
+
+/// What a worker serves. One that a supervisor starts is one of as many as there are cores, and
+/// keeps to one of them.
+pub(crate) fn lanes(settings: &Settings, supervised: bool) -> Vec<ServedLane> {
+    let cores = match supervised {
+        true => 1,
+        false => std::thread::available_parallelism().map_or(1, usize::from),
+    };
+    let renders = settings.render_concurrency.and_then(|count| usize::try_from(count).ok());
+    let lane = |lane, concurrency| ServedLane { lane, concurrency };
+    vec![
+        lane(Lane::express(), EXPRESS_CONCURRENCY),
+        lane(Lane::inspect(), cores),
+        lane(Lane::render(), renders.unwrap_or(cores)),
+    ]
+}
+
 /// Works until `shutdown`, then lets running work finish within the drain time. A spot notice shuts
-/// the whole node down, and hands the work back at once.
+/// the whole node down, and hands the work back at once. A worker that its supervisor
+/// retires finishes everything.
 pub(crate) async fn run(
     settings: &Settings,
     backends: &Backends,
     metrics: Metrics,
+    parent: Option<&Parent>,
     shutdown: CancellationToken,
 ) {
     let Backends { database, queue, clock, .. } = backends.clone();
@@ -29,17 +51,11 @@ pub(crate) async fn run(
         tracing::warn!(%error, spool = %spool.display(), "spool could not be made");
     }
     let handlers = super::handlers::all(settings, backends);
-    let cores = std::thread::available_parallelism().map_or(1, usize::from);
-    let renders = settings.render_concurrency.and_then(|count| usize::try_from(count).ok());
-    let lane = |lane, concurrency| ServedLane { lane, concurrency };
+    let drain = Duration::from_secs(settings.drain_seconds);
     let options = WorkerOptions {
         holder: format!("worker-{}", std::process::id()),
-        lanes: vec![
-            lane(Lane::express(), EXPRESS_CONCURRENCY),
-            lane(Lane::inspect(), cores),
-            lane(Lane::render(), renders.unwrap_or(cores)),
-        ],
-        drain: Duration::from_secs(settings.drain_seconds),
+        lanes: lanes(settings, parent.is_some()),
+        drain: if parent.is_some() { RETIRED_DRAIN } else { drain },
     };
     let leases = Leases::new(database, queue, clock, LEASE);
     let notice = settings.spot_notice.as_deref().and_then(Notice::parse);
@@ -54,5 +70,24 @@ pub(crate) async fn run(
         }
     };
     let worker = Worker::new(leases, handlers, metrics, options);
-    worker.run_until(shutdown.clone().cancelled_owned(), noticed).await;
+    let Some(parent) = parent else {
+        return worker.run_until(shutdown.clone().cancelled_owned(), noticed).await;
+    };
+    let leave = async {
+        tokio::select! {
+            () = parent.retired.cancelled() => {}
+            () = shutdown.cancelled() => {}
+        }
+    };
+    let hand_back = async {
+        let drained = async {
+            shutdown.cancelled().await;
+            tokio::time::sleep(drain).await;
+        };
+        tokio::select! {
+            () = noticed => {}
+            () = drained => {}
+        }
+    };
+    worker.watched_by(parent.report()).run_until(leave, hand_back).await;
 }
