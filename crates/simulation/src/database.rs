@@ -4,13 +4,17 @@ use crate::history::{Committed, What};
 use crate::locked;
 use crate::process::Process;
 use crate::run::Without;
+use crate::schedules;
 use async_trait::async_trait;
-use printmill_backend::change::{Change, CommitError, Record, RequestRecord, TicketGuard};
+use printmill_backend::change::{
+    Change, CommitError, Expected, Record, RequestRecord, TicketGuard,
+};
 use printmill_backend::database::{
     Alike, Database, DatabaseCaps, EventQuery, OldestReady, Page, Prunable, Scope, StageCount,
     TicketQuery,
 };
 use printmill_backend::error::BackendError;
+use printmill_backend::fresh;
 use printmill_domain::Timestamp;
 use printmill_domain::aggregate::Kind;
 use printmill_domain::event::Event;
@@ -37,6 +41,15 @@ impl SimulatedDatabase {
         read
     }
 
+    /// What a database leaves behind that does not undo the whole of a commit that failed.
+    async fn torn(&self, mut change: Change) -> Result<(), CommitError> {
+        change.records.retain(|write| write.record.kind == Kind::Consumer);
+        if self.0.site.without != Some(Without::Atomicity) || change.records.is_empty() {
+            return Ok(());
+        }
+        self.0.site.database.commit(change).await
+    }
+
     /// The change as a database would take it that keeps less of the contract than it must.
     async fn sabotaged(&self, mut change: Change) -> Result<Change, BackendError> {
         match self.0.site.without {
@@ -50,7 +63,29 @@ impl SimulatedDatabase {
                     }
                 }
             }
-            Some(Without::Reconciler) | None => {}
+            Some(Without::TickGuards) => {
+                for write in &mut change.records {
+                    let Record { kind: kind @ Kind::Schedule, id, .. } = &write.record else {
+                        continue;
+                    };
+                    let scope = Scope::Merchant(MerchantId::PLATFORM);
+                    let Some(stored) = self.0.site.database.get(scope, *kind, id).await? else {
+                        continue;
+                    };
+                    if write.expected == Expected::Version(stored.version) {
+                        return Ok(change);
+                    }
+                    write.record.version = stored.version + 1;
+                    write.expected = Expected::Version(stored.version);
+                    change.events.clear();
+                }
+                for write in &mut change.tickets {
+                    if write.guard == TicketGuard::New && write.ticket.kind == schedules::KIND {
+                        write.ticket.id = fresh::id(change.at);
+                    }
+                }
+            }
+            Some(Without::Reconciler | Without::MissedTicks | Without::Atomicity) | None => {}
         }
         Ok(change)
     }
@@ -76,7 +111,10 @@ impl Database for SimulatedDatabase {
     async fn commit(&self, change: Change) -> Result<(), CommitError> {
         let site = &self.0.site;
         self.0.step().await;
-        self.0.fails(site.weather.commit_before, "commit", "before")?;
+        if let Err(failed) = self.0.fails(site.weather.commit_before, "commit", "before") {
+            self.torn(change).await?;
+            return Err(failed.into());
+        }
         // What is recorded is what was asked for: the model does not trust the database.
         let committed = Committed::of(&change);
         let committing = site.database.commit(self.sabotaged(change).await?).await;

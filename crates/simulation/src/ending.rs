@@ -1,16 +1,21 @@
 //! The ending: what is stored when a simulation is over, beside the history of how it came about.
 
 use crate::history::{Entry, What};
+use crate::schedules::{self, Planned};
 use crate::site::Site;
 use crate::stock::Stock;
 use printmill_backend::database::{EventQuery, Page, Scope, TicketQuery};
 use printmill_backend::{Database, DatabaseExt};
-use printmill_domain::event::Event;
-use printmill_domain::ids::PaymentId;
+use printmill_domain::Timestamp;
+use printmill_domain::event::{Event, Shard};
+use printmill_domain::event_count::EventCount;
+use printmill_domain::ids::{MerchantId, PaymentId};
 use printmill_domain::money::Money;
 use printmill_domain::order::Order;
 use printmill_domain::print_job::{PrintJob, PrintJobState};
+use printmill_domain::subscription::Consumer;
 use printmill_domain::ticket::{Stage, Ticket, TicketState};
+use printmill_engine::event_counter::EventCounter;
 use std::collections::BTreeMap;
 use std::sync::atomic::Ordering;
 
@@ -23,6 +28,13 @@ pub(crate) struct Ending {
     pub(crate) log: Vec<Event>,
     /// What the gateway took, by payment.
     pub(crate) paid: BTreeMap<PaymentId, Money>,
+    pub(crate) schedules: Vec<Planned>,
+    pub(crate) counts: Vec<EventCount>,
+    /// The true time at the beginning and at the end.
+    pub(crate) began: Timestamp,
+    pub(crate) at: Timestamp,
+    /// How far clocks were wrong at most.
+    pub(crate) skew: chrono::TimeDelta,
 }
 
 const ALL: u32 = 1_000_000;
@@ -46,8 +58,26 @@ impl Ending {
             tickets.extend(database.find_tickets(TicketQuery::InState(state), ALL).await?);
         }
         let log = database.events(EventQuery { limit: ALL, ..EventQuery::default() }).await?;
-        let (history, paid) = (site.history.take(), site.gateway.paid());
-        Ok(Self { history, orders, jobs, tickets, log, paid })
+        let mut counts = vec![];
+        let merchants = stock.merchants.iter().map(|(merchant, _)| *merchant);
+        for merchant in merchants.chain([MerchantId::PLATFORM]) {
+            let scope = Scope::Merchant(merchant);
+            let page = database.page::<EventCount>(scope, everything()).await?;
+            counts.extend(page.into_iter().map(|count| count.value));
+        }
+        Ok(Self {
+            history: site.history.take(),
+            orders,
+            jobs,
+            tickets,
+            log,
+            paid: site.gateway.paid(),
+            schedules: stock.schedules.clone(),
+            counts,
+            began: site.now() - site.elapsed(),
+            at: site.now(),
+            skew: chrono::TimeDelta::milliseconds(i64::try_from(site.weather.skew_ms)?),
+        })
     }
 }
 
@@ -59,6 +89,14 @@ pub(crate) async fn unrest(site: &Site, stock: &Stock) -> anyhow::Result<Vec<Str
     if cursor < events {
         going_on.push(format!("{cursor} of {events} events read"));
     }
+    let counter = Consumer::id_of(EventCounter::NAME, Shard::WHOLE);
+    let scope = Scope::Merchant(MerchantId::PLATFORM);
+    let counted = site.database.find::<Consumer>(scope, &counter).await?;
+    let counted = counted.map_or(0, |consumer| consumer.cursor);
+    if counted < events {
+        going_on.push(format!("{counted} of {events} events counted"));
+    }
+    going_on.extend(schedules::behind(site, &stock.schedules).await?);
     let counts = site.database.ticket_counts().await?;
     for open in counts.into_iter().filter(|count| count.stage != Stage::Dead) {
         let (lane, kind) = (&open.of.lane, &open.of.kind);

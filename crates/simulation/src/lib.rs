@@ -21,6 +21,7 @@ mod press;
 mod process;
 mod roles;
 mod run;
+mod schedules;
 pub mod seeds;
 mod site;
 mod stock;

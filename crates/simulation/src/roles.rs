@@ -10,6 +10,7 @@ use crate::locked;
 use crate::press::FakePress;
 use crate::process::{Process, SimulatedClock};
 use crate::run::Without;
+use crate::schedules::Tick;
 use crate::site::Site;
 use printmill_backend::database::EventQuery;
 use printmill_backend::{Clock, Database, Queue};
@@ -17,11 +18,14 @@ use printmill_domain::ids::FacilityId;
 use printmill_domain::lane::Lane;
 use printmill_engine::LEASE;
 use printmill_engine::budget::MemoryBudget;
+use printmill_engine::event_counter::EventCounter;
 use printmill_engine::handler::Handlers;
 use printmill_engine::lease::Leases;
 use printmill_engine::reconciler::Reconciler;
 use printmill_engine::relay::Relay;
+use printmill_engine::scheduler::Scheduler;
 use printmill_engine::sequencer::Sequencer;
+use printmill_engine::subscription::Subscriptions;
 use printmill_engine::worker::{ServedLane, Worker, WorkerOptions};
 use printmill_fulfilment::Route;
 use printmill_orders::Charge;
@@ -133,6 +137,7 @@ async fn work(process: Arc<Process>) {
     let handlers = Handlers::default()
         .with(Charge::new(database.clone(), gateway))
         .with(Route::new(database.clone()))
+        .with(Tick(process.clone()))
         .with(FakePress { real, process: process.clone() });
     let lane = |lane, concurrency| ServedLane { lane, concurrency };
     let options = WorkerOptions {
@@ -150,6 +155,11 @@ async fn dispatch(process: Arc<Process>) {
     let Backends { database, queue, clock } = Backends::of(&process);
     let metrics = site.metrics.clone();
     let relay = Relay::new(database.clone(), queue.clone(), clock.clone(), metrics.clone());
+    let scheduler = Scheduler::new(database.clone(), clock.clone(), metrics.clone());
+    let consumers = site.consumers.clone();
+    let consumers =
+        Subscriptions::new(database.clone(), clock.clone(), consumers, process.name.clone())
+            .with(EventCounter::new(database.clone()));
     let reconciler = Reconciler::new(database.clone(), queue, clock, metrics);
     let sequencer = Sequencer::new(database);
     let leaving = || process.leaving.clone().cancelled_owned();
@@ -158,7 +168,13 @@ async fn dispatch(process: Arc<Process>) {
             reconciler.run(leaving()).await;
         }
     };
-    tokio::join!(relay.run(leaving()), sequencer.run(leaving()), reconciling);
+    tokio::join!(
+        relay.run(leaving()),
+        sequencer.run(leaving()),
+        scheduler.run(leaving()),
+        consumers.run(leaving()),
+        reconciling,
+    );
 }
 
 async fn read(process: Arc<Process>) {

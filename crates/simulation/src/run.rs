@@ -26,6 +26,12 @@ pub enum Without {
     Reconciler,
     /// The database forgets which requests were answered.
     RequestRecords,
+    /// The database takes a tick also from who comes second, with a ticket of its own.
+    TickGuards,
+    /// Schedules give up the ticks that they should make up for.
+    MissedTicks,
+    /// A consumer's cursor moves although the rest of its commit failed.
+    Atomicity,
 }
 
 /// What came of a seed.

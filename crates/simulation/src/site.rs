@@ -11,6 +11,7 @@ use printmill_adapter_memory::{MemoryDatabase, SandboxGateway, memory_blobs};
 use printmill_backend::Blobs;
 use printmill_domain::Timestamp;
 use printmill_engine::metrics::Metrics;
+use printmill_engine::subscription::SubscriptionMetrics;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -31,6 +32,7 @@ pub(crate) struct Site {
     pub(crate) gateway: SandboxGateway,
     pub(crate) blobs: Blobs,
     pub(crate) metrics: Metrics,
+    pub(crate) consumers: SubscriptionMetrics,
     /// The processes that are up, and the api nodes among them.
     pub(crate) processes: Mutex<Vec<Arc<Process>>>,
     pub(crate) apis: Mutex<Vec<Arc<Api>>>,
@@ -58,6 +60,7 @@ impl Site {
             gateway: SandboxGateway::new(),
             blobs: memory_blobs(),
             metrics: Metrics::register(&prometheus::Registry::new())?,
+            consumers: SubscriptionMetrics::register(&prometheus::Registry::new())?,
             processes: Mutex::default(),
             apis: Mutex::default(),
             listeners: Mutex::default(),

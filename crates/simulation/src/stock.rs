@@ -2,6 +2,7 @@
 
 use crate::api::Services;
 use crate::process::Process;
+use crate::schedules::{self, Planned};
 use crate::site::Site;
 use anyhow::Context as _;
 use printmill_backend::{Change, Database, fresh};
@@ -19,6 +20,7 @@ pub(crate) struct Stock {
     pub(crate) facilities: Vec<FacilityId>,
     /// Each merchant with a design.
     pub(crate) merchants: Vec<(MerchantId, PrintId)>,
+    pub(crate) schedules: Vec<Planned>,
 }
 
 impl Stock {
@@ -36,8 +38,9 @@ impl Stock {
             let change = Change::new(MerchantId::PLATFORM, now).create(Decided::quiet(facility));
             site.database.commit(change).await?;
         }
-        let mut stock = Self { facilities, merchants: vec![] };
         let process = Arc::new(Process::new(site, "stock".into()));
+        let schedules = schedules::put(site, &process).await?;
+        let mut stock = Self { facilities, merchants: vec![], schedules };
         let services = Services::of(&process);
         for number in 1..=merchants {
             let merchant: MerchantId = derive(MerchantId::PLATFORM.uuid(), "merchant", number);

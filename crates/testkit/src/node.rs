@@ -52,6 +52,7 @@ impl Place {
             .env("PRINTMILL_SERVER", self.address())
             .env("NO_COLOR", "1")
             .env_remove("PRINTMILL_TEST_SEED")
+            .env_remove("PRINTMILL_CHAOS_KILLS")
             .env_remove("PRINTMILL_BIN")
             .stdin(Stdio::null());
         command
@@ -158,16 +159,35 @@ impl Node {
 
     /// SIGKILL, as a machine that dies.
     pub fn kill(mut self) -> anyhow::Result<()> {
+        self.kill_now()
+    }
+
+    /// SIGKILL, and what it logged can still be read.
+    pub fn kill_now(&mut self) -> anyhow::Result<()> {
         self.child.kill()?;
         self.child.wait()?;
         Ok(())
     }
 
-    /// SIGTERM, and the exit code.
-    pub async fn stop(mut self) -> anyhow::Result<i32> {
+    /// SIGSTOP, as a machine that stands still.
+    pub fn pause(&self) -> anyhow::Result<()> {
+        self.signal(rustix::process::Signal::STOP)
+    }
+
+    /// SIGCONT: it goes on where it was.
+    pub fn unpause(&self) -> anyhow::Result<()> {
+        self.signal(rustix::process::Signal::CONT)
+    }
+
+    fn signal(&self, signal: rustix::process::Signal) -> anyhow::Result<()> {
         let pid = i32::try_from(self.child.id())?;
         let pid = rustix::process::Pid::from_raw(pid).context("a process has an id")?;
-        rustix::process::kill_process(pid, rustix::process::Signal::TERM)?;
+        Ok(rustix::process::kill_process(pid, signal)?)
+    }
+
+    /// SIGTERM, and the exit code.
+    pub async fn stop(mut self) -> anyhow::Result<i32> {
+        self.signal(rustix::process::Signal::TERM)?;
         let status = tokio::task::spawn_blocking(move || self.child.wait()).await??;
         status.code().context("the node was killed by a signal")
     }

@@ -1,5 +1,6 @@
 //! Promises to users, end to end: real processes, the public API, kills and hostile input.
 
+mod chaos;
 mod hostile;
 mod leaving;
 mod memory;

@@ -3,9 +3,11 @@
 //! It looks at what was asked, answered, committed, charged and printed, as an outside observer
 //! would, and never asks the code that it judges.
 
+mod counts;
 mod events;
 mod orders;
 mod requests;
+mod schedules;
 mod tickets;
 
 use crate::ending::Ending;
@@ -30,9 +32,16 @@ impl Findings {
 
 type Check = fn(&Ending, &mut Findings);
 
-/// All that is checked. What else must happen exactly once (a run for each tick of a schedule,
-/// say) gets a check of its own here.
-const CHECKS: [Check; 5] = [wrongs, tickets::check, events::check, requests::check, orders::check];
+/// All that is checked. What else must happen exactly once gets a check of its own here.
+const CHECKS: [Check; 7] = [
+    wrongs,
+    tickets::check,
+    events::check,
+    requests::check,
+    orders::check,
+    schedules::check,
+    counts::check,
+];
 
 /// All that is wrong with a history.
 pub(crate) fn judge(ending: &Ending) -> Vec<String> {

@@ -8,18 +8,20 @@ use printmill_domain::ticket::{Ticket, TicketState};
 use std::collections::BTreeMap;
 
 pub(crate) fn check(ending: &Ending, findings: &mut Findings) {
-    let mut known: BTreeMap<TicketId, &Ticket> = BTreeMap::new();
+    // The last state of each, and how often it was written: its version.
+    let mut known: BTreeMap<TicketId, (&Ticket, u64)> = BTreeMap::new();
     for (entry, committed) in ending.commits() {
         for write in &committed.tickets {
             let ticket = &write.ticket;
-            let before = known.insert(ticket.id, ticket);
+            let before = known.get(&ticket.id).copied();
+            known.insert(ticket.id, (ticket, before.map_or(0, |(_, writes)| writes) + 1));
             if let Some(wrong) = wrong_move(before, ticket, write.guard) {
                 let at = entry.at.as_secs_f64();
                 findings.add(format!("{} {}, at {at:.3} by {}", ticket.id, wrong, entry.who));
             }
         }
     }
-    for (id, last) in &known {
+    for (id, (last, _)) in &known {
         let stored = ending.tickets.iter().find(|ticket| ticket.id == *id);
         let same = stored.is_some_and(|stored| stored.state == last.state);
         findings.unless(same, || format!("{id} is stored as {:?}", stored.map(|it| it.state)));
@@ -30,8 +32,12 @@ pub(crate) fn check(ending: &Ending, findings: &mut Findings) {
 }
 
 /// Why a ticket could not move so.
-fn wrong_move(before: Option<&Ticket>, after: &Ticket, guard: TicketGuard) -> Option<String> {
-    let Some(before) = before else {
+fn wrong_move(
+    before: Option<(&Ticket, u64)>,
+    after: &Ticket,
+    guard: TicketGuard,
+) -> Option<String> {
+    let Some((before, version)) = before else {
         return (guard != TicketGuard::New).then(|| "moved before it was made".into());
     };
     if before.state.is_final() {
@@ -54,7 +60,12 @@ fn wrong_move(before: Option<&Ticket>, after: &Ticket, guard: TicketGuard) -> Op
                 format!("was claimed as attempt {} after {}", after.attempt, before.attempt)
             })
         }
-        TicketGuard::Version(_) => (before.state != after.state && after.state.is_final())
-            .then(|| format!("became {} without a lease", after.state.name())),
+        // A failure names the version in which its holder saw itself hold the ticket.
+        TicketGuard::Version(expected) => {
+            let held = before.state == TicketState::Leased
+                && (after.attempt, expected) == (before.attempt, version);
+            (after.state.is_final() && !held)
+                .then(|| format!("became {} without a lease", after.state.name()))
+        }
     }
 }

@@ -30,3 +30,18 @@ fn without_the_reconciler_work_is_lost_with_the_queue() {
 fn without_request_records_a_repeated_request_has_a_second_effect() {
     assert_missed(Without::RequestRecords, "are of one request");
 }
+
+#[test]
+fn without_guards_of_ticks_a_tick_has_two_runs() {
+    assert_missed(Without::TickGuards, "was ticketed 2 times for");
+}
+
+#[test]
+fn without_making_up_for_missed_ticks_runs_are_missing() {
+    assert_missed(Without::MissedTicks, ": it was given up");
+}
+
+#[test]
+fn without_atomic_commits_events_are_not_counted() {
+    assert_missed(Without::Atomicity, " were counted on ");
+}

@@ -8,7 +8,7 @@ use std::sync::Mutex;
 const SEEDS: u64 = 2_000;
 
 /// What seeds must have been through, or the simulation shows less than it says.
-const SEEN: [&str; 24] = [
+const SEEN: [&str; 28] = [
     " dies",
     " stands still for ",
     " is asked to leave",
@@ -33,6 +33,10 @@ const SEEN: [&str; 24] = [
     ": QUOTE_USED",
     ": INVALID_STATE",
     " printed job_",
+    " schedule.ticked",
+    " schedule.missed",
+    " schedule.rewound",
+    " simulation.tick ",
 ];
 
 #[test]
