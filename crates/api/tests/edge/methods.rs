@@ -74,6 +74,8 @@ fn case(method: &str, made: &Made, lease_token: &str, lane: &str) -> Option<Stra
         }
         "OperationsService/GetTicket" => Some(Gets(Code::PermissionDenied, json!({}))),
         "OperationsService/ListLanes"
+        | "OperationsService/ListWorkers"
+        | "OperationsService/UpdateWorker"
         | "OperationsService/ListDeadTickets"
         | "OperationsService/ReplayTickets" => Some(Gets(Code::PermissionDenied, json!({}))),
         "OperationsService/ListSchedules" => Some(Gets(Code::PermissionDenied, json!({}))),
