@@ -72,13 +72,13 @@ fn case(method: &str, made: &Made, lease_token: &str, lane: &str) -> Option<Stra
             let message = json!({ "leaseToken": lease_token, "message": "paper jam" });
             Some(Gets(Code::LeaseLost, message))
         }
-        "OperationsService/GetTicket" => Some(Gets(Code::PermissionDenied, json!({}))),
-        "OperationsService/ListLanes"
+        "OperationsService/GetTicket"
+        | "OperationsService/ListLanes"
+        | "OperationsService/ListSchedules"
         | "OperationsService/ListWorkers"
         | "OperationsService/UpdateWorker"
         | "OperationsService/ListDeadTickets"
         | "OperationsService/ReplayTickets" => Some(Gets(Code::PermissionDenied, json!({}))),
-        "OperationsService/ListSchedules" => Some(Gets(Code::PermissionDenied, json!({}))),
         "OperationsService/RunSchedule"
         | "OperationsService/PauseSchedule"
         | "OperationsService/ResumeSchedule" => {

@@ -52,7 +52,7 @@ fn workers(site: &Site) -> Workers {
 
 async fn record(site: &Site, id: WorkerId) -> Versioned<Record> {
     let scope = Scope::Merchant(MerchantId::PLATFORM);
-    site.database.find(scope, &id.to_string()).await.unwrap().expect("it keeps a record")
+    site.database.find(scope, &id.to_string()).await.expect("memory").expect("it keeps a record")
 }
 
 /// Waits, commit by commit, until a worker's record is as wanted.
@@ -63,11 +63,11 @@ async fn until(site: &Site, id: WorkerId, wanted: impl Fn(&Record) -> bool) -> R
             commits.borrow_and_update();
             let scope = Scope::Merchant(MerchantId::PLATFORM);
             let found: Option<Versioned<Record>> =
-                site.database.find(scope, &id.to_string()).await.unwrap();
+                site.database.find(scope, &id.to_string()).await.expect("memory");
             if let Some(found) = found.filter(|found| wanted(found)) {
                 return found.value;
             }
-            commits.changed().await.unwrap();
+            commits.changed().await.expect("memory");
         }
     };
     tokio::time::timeout(Duration::from_secs(600), waiting).await.expect("within ten minutes")
@@ -75,16 +75,16 @@ async fn until(site: &Site, id: WorkerId, wanted: impl Fn(&Record) -> bool) -> R
 
 async fn steer(site: &Site, id: WorkerId, wish: Steering) -> Record {
     let context = Context::of(MerchantId::PLATFORM);
-    workers(site).steer(&context, id, &wish).await.unwrap()
+    workers(site).steer(&context, id, &wish).await.expect("memory")
 }
 
 /// The same wish, whose ticket is lost.
 async fn steer_unheard(site: &Site, id: WorkerId, wish: Steering) {
     let (found, now) = (record(site, id).await, site.now());
-    let mut decided = found.steer(&wish, now).unwrap();
+    let mut decided = found.steer(&wish, now).expect("a good wish");
     decided.tickets.clear();
     let change = Change::new(MerchantId::PLATFORM, now).update(&found, decided);
-    site.database.commit(change).await.unwrap();
+    site.database.commit(change).await.expect("memory");
 }
 
 fn draining(draining: bool) -> Steering {
