@@ -18,7 +18,6 @@ enum Stranger {
 fn case(method: &str, made: &Made, lease_token: &str, lane: &str) -> Option<Stranger> {
     use Stranger::{Gets, IsWelcome, SeesNothing};
     let hidden = |message| Some(Gets(Code::NotFound, message));
-    let order = || json!({ "orderId": made.order });
     let job = || json!({ "printJobId": made.job });
     let items = json!([{ "printId": made.print, "quantity": 1 }]);
     let layout = json!({ "assetIds": [made.asset], "pageCount": 8 });
@@ -50,7 +49,7 @@ fn case(method: &str, made: &Made, lease_token: &str, lane: &str) -> Option<Stra
         "OrderService/CancelOrder"
         | "OrderService/GetOrder"
         | "OrderService/ListOrderEvents"
-        | "OrderService/WatchOrder" => hidden(order()),
+        | "OrderService/WatchOrder" => hidden(json!({ "orderId": made.order })),
         "EventService/ListEvents" | "EventService/Watch" => hidden(json!({ "stream": made.order })),
         "EventService/ListEventCounts" => Some(SeesNothing(json!({}))),
         "OrderService/GetItemFile" => hidden(json!({ "orderId": made.order, "itemId": made.item })),
