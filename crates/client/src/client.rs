@@ -155,6 +155,8 @@ impl Client {
         pause_schedule: operations(v1::PauseScheduleRequest) -> v1::Schedule;
         /// Lets a schedule go on.
         resume_schedule: operations(v1::ResumeScheduleRequest) -> v1::Schedule;
+        /// Changes what is wanted of a worker. Needs an operator's key.
+        update_worker: operations(v1::UpdateWorkerRequest) -> v1::Worker;
     }
 
     methods! {
@@ -204,6 +206,8 @@ impl Client {
         replay_tickets: operations(v1::ReplayTicketsRequest) -> v1::ReplayTicketsResponse;
         /// A page of schedules. Needs an operator's key.
         list_schedules: operations(v1::ListSchedulesRequest) -> v1::ListSchedulesResponse;
+        /// A page of Printmill's own workers. Needs an operator's key.
+        list_workers: operations(v1::ListWorkersRequest) -> v1::ListWorkersResponse;
         /// One of the facility's print jobs.
         get_print_job: facilities(v1::GetPrintJobRequest) -> v1::PrintJob;
         /// A page of the facility's print jobs, newest first.

@@ -34,11 +34,13 @@ pub enum Kind {
     EventCount,
     /// What makes tickets when their time comes.
     Schedule,
+    /// A process that works on tickets.
+    Worker,
 }
 
 impl Kind {
     /// All kinds.
-    pub const ALL: [Kind; 12] = [
+    pub const ALL: [Kind; 13] = [
         Kind::Merchant,
         Kind::ApiKey,
         Kind::Asset,
@@ -51,6 +53,7 @@ impl Kind {
         Kind::Consumer,
         Kind::EventCount,
         Kind::Schedule,
+        Kind::Worker,
     ];
 
     /// The name, in the form used for tables and in messages.
@@ -68,6 +71,7 @@ impl Kind {
             Kind::Consumer => "consumer",
             Kind::EventCount => "event_count",
             Kind::Schedule => "schedule",
+            Kind::Worker => "worker",
         }
     }
 }

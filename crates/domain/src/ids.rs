@@ -158,6 +158,8 @@ ids! {
     ScheduleId = "sch";
     /// A unit of work in a lane.
     TicketId = "tkt";
+    /// A process that works on tickets.
+    WorkerId = "wrk";
     /// An entry of the event log.
     EventId = "evt";
 }

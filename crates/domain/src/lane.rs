@@ -1,6 +1,6 @@
 //! Lanes: named queues of tickets, and which kind of work goes to which.
 
-use crate::ids::FacilityId;
+use crate::ids::{FacilityId, WorkerId};
 use serde::{Deserialize, Serialize};
 
 /// The name of a lane. It is the name of a queue at the broker, too.
@@ -27,6 +27,11 @@ impl Lane {
     /// The print jobs of one facility.
     pub fn facility(facility: &FacilityId) -> Self {
         Self(format!("facility-{facility}"))
+    }
+
+    /// What one worker is told.
+    pub fn worker(worker: &WorkerId) -> Self {
+        Self(format!("worker-{worker}"))
     }
 
     /// The lanes that Printmill's own workers serve.

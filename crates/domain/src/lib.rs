@@ -38,6 +38,7 @@ pub mod subscription;
 pub mod ticket;
 pub mod ticket_end;
 pub mod ticket_history;
+pub mod worker;
 
 /// A point in time, always in UTC. The domain is given it and never asks a clock.
 pub type Timestamp = chrono::DateTime<chrono::Utc>;

@@ -1,6 +1,8 @@
-//! Housekeeping: a built-in schedule that prunes what would grow without end.
+//! Housekeeping: a built-in schedule that prunes what would grow without end, and gives up workers
+//! that have been silent for a day.
 
 use crate::handler::{Failure, Handler, Work};
+use crate::workers;
 use async_trait::async_trait;
 use chrono::TimeDelta;
 use printmill_backend::database::Prunable;
@@ -102,6 +104,7 @@ impl Handler for Housekeeping {
     }
 
     async fn decide(&self, work: &Work, _: &Value, now: Timestamp) -> Result<Change, Failure> {
-        Ok(Change::new(work.ticket.merchant, now))
+        let change = Change::new(work.ticket.merchant, now);
+        Ok(workers::give_up_lost(&*self.database, change).await?)
     }
 }

@@ -51,6 +51,14 @@ impl Leases {
         self.clock.now()
     }
 
+    pub(crate) fn database(&self) -> &Arc<dyn Database> {
+        &self.database
+    }
+
+    pub(crate) fn clock(&self) -> &Arc<dyn Clock> {
+        &self.clock
+    }
+
     /// How long a lease lasts unless extended.
     pub fn ttl(&self) -> Duration {
         self.ttl

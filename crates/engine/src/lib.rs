@@ -6,6 +6,7 @@
 pub mod budget;
 pub mod cancel;
 pub mod command;
+pub mod control;
 pub mod event_counter;
 pub mod handler;
 pub mod housekeeping;
@@ -19,9 +20,11 @@ pub mod scheduler;
 pub mod schedules;
 pub mod sequencer;
 pub mod settle;
+mod slots;
 pub mod subscription;
 mod window;
 pub mod worker;
+pub mod workers;
 
 use std::time::Duration;
 

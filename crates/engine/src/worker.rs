@@ -1,21 +1,25 @@
 //! Workers: lease, heartbeat, perform, decide, commit. As many at once as each lane allows.
 
 use crate::HEARTBEAT;
+use crate::control::{Control, Heed, InWork, Introduction};
 use crate::handler::{Failure, Handler, Handlers, Work};
 use crate::lease::{Leased, Leases};
 use crate::metrics::Metrics;
 use crate::settle::{Outcome, Settling, broken_off};
+use crate::slots::{Slot, Slots};
 use printmill_backend::queue::Delivery;
 use printmill_domain::Timestamp;
 use printmill_domain::lane::Lane;
 use printmill_domain::problem::Code;
 use printmill_domain::ticket::Ticket;
 use printmill_domain::ticket_end::{Admission, overdue};
+use printmill_domain::worker::WorkerLane;
 use serde_json::Value;
+use std::collections::BTreeMap;
 use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -79,6 +83,9 @@ pub struct Worker {
     /// The one place for tickets that may take this process down.
     suspects: Arc<Semaphore>,
     watcher: Option<Watcher>,
+    in_work: Arc<InWork>,
+    /// Its record, if it keeps one.
+    control: Option<Control>,
 }
 
 impl Worker {
@@ -90,21 +97,40 @@ impl Worker {
         options: WorkerOptions,
     ) -> Self {
         let settling = Settling::new(leases.clone(), handlers.clone());
-        let suspects = Arc::new(Semaphore::new(1));
         Self {
             leases,
             handlers,
             settling,
             metrics,
             options: Arc::new(options),
-            suspects,
+            suspects: Arc::new(Semaphore::new(1)),
             watcher: None,
+            in_work: Arc::default(),
+            control: None,
         }
     }
 
     /// Tells somebody what it does.
     pub fn watched_by(self, watcher: Watcher) -> Self {
         Self { watcher: Some(watcher), ..self }
+    }
+
+    /// The same worker, with a record of it that operators read and change while it runs.
+    pub fn introduced(mut self, introduction: Introduction) -> Self {
+        let lanes = self.options.lanes.iter().map(|served| {
+            let configured = u16::try_from(served.concurrency.max(1)).unwrap_or(u16::MAX);
+            WorkerLane::new(served.lane.clone(), configured)
+        });
+        let control = Control {
+            database: self.leases.database().clone(),
+            clock: self.leases.clock().clone(),
+            introduction,
+            lanes: lanes.collect(),
+            slots: BTreeMap::new(),
+            in_work: self.in_work.clone(),
+        };
+        self.control = Some(control);
+        self
     }
 
     /// Works until `shutdown`, then lets running work finish within the drain time and hands the
@@ -116,7 +142,36 @@ impl Worker {
     /// As `run`; when `notice` comes first or meanwhile, everything is handed back at once, since
     /// the machine is about to go.
     pub async fn run_until(
+        mut self,
+        shutdown: impl Future<Output = ()>,
+        notice: impl Future<Output = ()>,
+    ) {
+        let slots: BTreeMap<Lane, Arc<Slots>> = self
+            .options
+            .lanes
+            .iter()
+            .map(|served| (served.lane.clone(), Slots::new(served.concurrency.max(1))))
+            .collect();
+        let Some(mut control) = self.control.take() else {
+            return self.serve_all(slots, shutdown, notice).await;
+        };
+        control.slots = slots.clone();
+        self.handlers = self.handlers.with(Heed(control.clone()));
+        self.settling = Settling::new(self.leases.clone(), self.handlers.clone());
+        let mut served = slots;
+        served.insert(control.own_lane(), Slots::new(1));
+        let stop = CancellationToken::new();
+        let stopped = stop.clone().drop_guard();
+        let work = async {
+            self.serve_all(served, shutdown, notice).await;
+            drop(stopped);
+        };
+        tokio::join!(work, control.run(stop));
+    }
+
+    async fn serve_all(
         self,
+        served: BTreeMap<Lane, Arc<Slots>>,
         shutdown: impl Future<Output = ()>,
         notice: impl Future<Output = ()>,
     ) {
@@ -124,9 +179,9 @@ impl Worker {
         let leaving = CancellationToken::new();
         let cancel_work = CancellationToken::new();
         let mut lanes = JoinSet::new();
-        for served in self.options.lanes.clone() {
+        for (lane, slots) in served {
             let worker = self.clone();
-            lanes.spawn(worker.serve(served, leaving.clone(), cancel_work.clone()));
+            lanes.spawn(worker.serve(lane, slots, leaving.clone(), cancel_work.clone()));
         }
         let drain = tokio::select! {
             biased;
@@ -148,29 +203,25 @@ impl Worker {
 
     async fn serve(
         self,
-        served: ServedLane,
+        lane: Lane,
+        slots: Arc<Slots>,
         leaving: CancellationToken,
         cancel_work: CancellationToken,
     ) {
-        let slots = Arc::new(Semaphore::new(served.concurrency.max(1)));
         let mut running = JoinSet::new();
         loop {
-            let first = tokio::select! {
+            let taken = tokio::select! {
                 biased;
                 () = leaving.cancelled() => break,
-                slot = slots.clone().acquire_owned() => slot,
+                taken = slots.take(LEASES_MAX) => taken,
             };
-            let Ok(first) = first else { break };
-            let mut taken = vec![first];
-            while taken.len() < LEASES_MAX {
-                let Ok(slot) = slots.clone().try_acquire_owned() else { break };
-                taken.push(slot);
-            }
             let count = u16::try_from(taken.len()).unwrap_or(1);
             let delivered = tokio::select! {
                 biased;
-                delivered = self.leases.deliveries(&served.lane, count, LEASE_WAIT) => delivered,
+                delivered = self.leases.deliveries(&lane, count, LEASE_WAIT) => delivered,
                 () = leaving.cancelled() => break,
+                // There are to be fewer: nothing more is waited for.
+                () = slots.overdrawn() => continue,
             };
             while running.try_join_next().is_some() {}
             match delivered {
@@ -180,7 +231,7 @@ impl Worker {
                     running.spawn(worker.take_on(delivered, taken, cancel_work.clone()));
                 }
                 Err(error) => {
-                    tracing::warn!(lane = %served.lane, error = %error.chain(), "could not lease");
+                    tracing::warn!(%lane, error = %error.chain(), "could not lease");
                     tokio::select! {
                         biased;
                         () = tokio::time::sleep(PAUSE_AFTER_ERROR) => {}
@@ -197,7 +248,7 @@ impl Worker {
     async fn take_on(
         self,
         delivered: Vec<Delivery>,
-        mut slots: Vec<OwnedSemaphorePermit>,
+        mut slots: Vec<Slot>,
         cancel_work: CancellationToken,
     ) {
         slots.truncate(delivered.len());
@@ -240,6 +291,7 @@ impl Worker {
         let waited = (self.leases.now() - ticket.due_at).to_std().unwrap_or_default();
         self.metrics.wait_seconds.with_label_values(&[kind.as_str()]).observe(waited.as_secs_f64());
         self.metrics.in_work.inc();
+        let _active = self.in_work.begin(ticket, self.leases.now());
         let (ticket, begun) = (ticket.clone(), Instant::now());
         self.tell(Activity::Begun(&ticket));
         let outcome = self.attempt(leased, cancelled).instrument(span.clone()).await;

@@ -5,7 +5,7 @@ use crate::commands::{
     config::ConfigArgs, consumers::ConsumersCommand, demo::DemoArgs, events::EventsCommand,
     facility::FacilityCommand, keys::KeysCommand, order::OrderArgs, orders::OrdersCommand,
     queues::QueuesArgs, quote::QuoteArgs, schedules::SchedulesCommand, serve::ServeArgs,
-    tickets::TicketsCommand, up::UpArgs, upload::UploadArgs,
+    tickets::TicketsCommand, up::UpArgs, upload::UploadArgs, workers::WorkersCommand,
 };
 use crate::failure::Outcome;
 use clap::{Args, Parser, Subcommand};
@@ -74,6 +74,9 @@ pub(crate) enum Command {
     /// Show a ticket's history; list tickets that were given up, and have them tried again.
     #[command(subcommand)]
     Tickets(TicketsCommand),
+    /// List workers and what they work on; drain and resume them, and set how much they take on.
+    #[command(subcommand)]
+    Workers(WorkersCommand),
     /// Make, list and revoke API keys, straight in the configured database.
     #[command(subcommand)]
     Keys(KeysCommand),

@@ -35,6 +35,11 @@ const COMMANDS: &[&[&str]] = &[
     &["schedules", "run"],
     &["schedules", "pause"],
     &["schedules", "resume"],
+    &["workers"],
+    &["workers", "list"],
+    &["workers", "drain"],
+    &["workers", "resume"],
+    &["workers", "set"],
     &["keys"],
     &["keys", "create"],
     &["keys", "list"],
@@ -87,6 +92,7 @@ fn every_command_that_does_something_shows_examples() {
         &["keys"],
         &["schedules"],
         &["tickets"],
+        &["workers"],
     ];
     for words in COMMANDS.iter().filter(|words| !groups.contains(words)) {
         let arguments: Vec<&str> = words.iter().copied().chain(["--help"]).collect();

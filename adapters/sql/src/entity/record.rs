@@ -99,6 +99,8 @@ record_tables! {
     event_count = "event_count";
     /// What makes tickets when their time comes.
     schedule = "schedule";
+    /// Processes that work on tickets.
+    worker = "worker";
 }
 
 /// Runs an expression with `$entity` standing for the entity of a kind.
@@ -153,6 +155,10 @@ macro_rules! for_kind {
             }
             Kind::Schedule => {
                 type $entity = record::schedule::Entity;
+                $body
+            }
+            Kind::Worker => {
+                type $entity = record::worker::Entity;
                 $body
             }
         }

@@ -12,6 +12,7 @@ pub(crate) mod quotes;
 pub(crate) mod schedules;
 pub(crate) mod tickets;
 pub(crate) mod work;
+pub(crate) mod workers;
 
 use pbjson_types::{ListValue, Struct, Value, value::Kind};
 use printmill_domain::Timestamp;

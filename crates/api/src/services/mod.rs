@@ -12,6 +12,7 @@ mod prints;
 mod quotes;
 mod watch;
 mod work;
+mod workers;
 
 use crate::auth::Caller;
 use crate::convert;

@@ -1,6 +1,6 @@
 //! `OperationsService`.
 
-use super::{Edge, Services, answer, caller, context_of};
+use super::{Edge, Services, answer, caller, context_of, workers};
 use crate::convert::schedules::schedule;
 use crate::convert::{self, operations, tickets};
 use crate::page;
@@ -147,6 +147,20 @@ impl v1::operations_service_server::OperationsService for Edge {
         };
         answer(resumed.await)
     }
+
+    async fn list_workers(
+        &self,
+        request: Request<v1::ListWorkersRequest>,
+    ) -> Result<Response<v1::ListWorkersResponse>, Status> {
+        answer(workers::list(self, &request).await)
+    }
+
+    async fn update_worker(
+        &self,
+        request: Request<v1::UpdateWorkerRequest>,
+    ) -> Result<Response<v1::Worker>, Status> {
+        answer(workers::update(self, &request).await)
+    }
 }
 
 impl Edge {
@@ -157,7 +171,7 @@ impl Edge {
 }
 
 /// The context of an operator's command, which is about what belongs to the platform.
-fn operator_context<M: Message>(
+pub(super) fn operator_context<M: Message>(
     request: &Request<M>,
     method: &str,
     request_id: &str,

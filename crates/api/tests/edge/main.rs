@@ -12,4 +12,5 @@ mod schedules;
 mod shutdown;
 mod wire;
 mod work;
+mod workers;
 mod world;

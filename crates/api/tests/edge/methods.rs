@@ -18,7 +18,6 @@ enum Stranger {
 fn case(method: &str, made: &Made, lease_token: &str, lane: &str) -> Option<Stranger> {
     use Stranger::{Gets, IsWelcome, SeesNothing};
     let hidden = |message| Some(Gets(Code::NotFound, message));
-    let order = || json!({ "orderId": made.order });
     let job = || json!({ "printJobId": made.job });
     let items = json!([{ "printId": made.print, "quantity": 1 }]);
     let layout = json!({ "assetIds": [made.asset], "pageCount": 8 });
@@ -50,7 +49,7 @@ fn case(method: &str, made: &Made, lease_token: &str, lane: &str) -> Option<Stra
         "OrderService/CancelOrder"
         | "OrderService/GetOrder"
         | "OrderService/ListOrderEvents"
-        | "OrderService/WatchOrder" => hidden(order()),
+        | "OrderService/WatchOrder" => hidden(json!({ "orderId": made.order })),
         "EventService/ListEvents" | "EventService/Watch" => hidden(json!({ "stream": made.order })),
         "EventService/ListEventCounts" => Some(SeesNothing(json!({}))),
         "OrderService/GetItemFile" => hidden(json!({ "orderId": made.order, "itemId": made.item })),
@@ -72,11 +71,13 @@ fn case(method: &str, made: &Made, lease_token: &str, lane: &str) -> Option<Stra
             let message = json!({ "leaseToken": lease_token, "message": "paper jam" });
             Some(Gets(Code::LeaseLost, message))
         }
-        "OperationsService/GetTicket" => Some(Gets(Code::PermissionDenied, json!({}))),
-        "OperationsService/ListLanes"
+        "OperationsService/GetTicket"
+        | "OperationsService/ListLanes"
+        | "OperationsService/ListSchedules"
+        | "OperationsService/ListWorkers"
+        | "OperationsService/UpdateWorker"
         | "OperationsService/ListDeadTickets"
         | "OperationsService/ReplayTickets" => Some(Gets(Code::PermissionDenied, json!({}))),
-        "OperationsService/ListSchedules" => Some(Gets(Code::PermissionDenied, json!({}))),
         "OperationsService/RunSchedule"
         | "OperationsService/PauseSchedule"
         | "OperationsService/ResumeSchedule" => {

@@ -17,6 +17,7 @@ mod scaling;
 mod schedules;
 mod subscriptions;
 mod tickets;
+mod workers;
 
 /// How every property here is tried. A failing case is printed with its shrunk input and kept as
 /// a seed in `tests/proptest-regressions/`.

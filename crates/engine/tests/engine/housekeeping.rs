@@ -3,12 +3,15 @@
 use crate::jobs::KIND;
 use crate::site::{Running, Site, merchant, pass, ticket_id};
 use chrono::TimeDelta;
-use printmill_backend::{Change, Clock, Database, RequestRecord};
+use printmill_backend::database::Scope;
+use printmill_backend::{Change, Clock, Database, DatabaseExt, RequestRecord, fresh};
 use printmill_domain::Timestamp;
+use printmill_domain::aggregate::{Decided, Versioned};
 use printmill_domain::ids::MerchantId;
 use printmill_domain::schedule::Schedule;
 use printmill_domain::ticket::{Ticket, TicketState};
-use printmill_engine::handler::{Handlers, Work};
+use printmill_domain::worker::Worker;
+use printmill_engine::handler::{Handler, Handlers, Work};
 use printmill_engine::housekeeping::{self, Housekeeping, Retention};
 use printmill_engine::scheduler::Scheduler;
 use std::sync::Arc;
@@ -117,4 +120,25 @@ async fn a_node_that_leaves_breaks_it_off() {
     let failure = printmill_engine::handler::Handler::perform(&handler(&site), &work).await;
     assert!(!failure.expect_err("it is cancelled").hopeless, "another attempt goes on");
     assert!(remembered(&site, "old").await);
+}
+
+#[tokio::test(start_paused = true)]
+async fn workers_that_have_been_silent_for_a_day_are_given_up_and_no_others() {
+    let site = Site::new();
+    let scope = Scope::Merchant(MerchantId::PLATFORM);
+    let mut ids = vec![];
+    for hours in [23, 25] {
+        let (id, seen) = (fresh::id(site.now()), site.now() - TimeDelta::hours(hours));
+        let worker = Worker::begin(id, "host".into(), 1, "0".into(), vec![], seen);
+        let change = Change::new(MerchantId::PLATFORM, seen).create(Decided::quiet(worker));
+        site.database.commit(change).await.unwrap();
+        ids.push(id.to_string());
+    }
+    let ticket = site.ticket(site.make(1, housekeeping::KIND).await).await;
+    let work = Work::new(ticket, CancellationToken::new());
+    let change = handler(&site).decide(&work, &serde_json::Value::Null, site.now()).await.unwrap();
+    site.database.commit(change).await.unwrap();
+    let found: Vec<Versioned<Worker>> = site.database.find_many(scope, &ids).await.unwrap();
+    assert_eq!(found.iter().map(|worker| worker.gone).collect::<Vec<_>>(), [false, true]);
+    assert_eq!(found[1].seen_at, site.now() - TimeDelta::hours(25), "when it was last seen stays");
 }

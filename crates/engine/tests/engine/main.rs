@@ -17,5 +17,6 @@ mod retrying;
 mod scheduling;
 mod sequencing;
 mod site;
+mod steering;
 mod turns;
 mod unknown;

@@ -18,6 +18,7 @@ pub(crate) mod tickets;
 pub(crate) mod timeline;
 pub(crate) mod up;
 pub(crate) mod upload;
+pub(crate) mod workers;
 
 use crate::cli::{Cli, Command, CompletionsArgs};
 use crate::failure::{Failure, Outcome};
@@ -52,6 +53,7 @@ pub(crate) fn run(cli: Cli) -> Outcome {
         Command::Schedules(command) => {
             client_runtime()?.block_on(schedules::run(&command, file, json))
         }
+        Command::Workers(command) => client_runtime()?.block_on(workers::run(&command, file, json)),
         Command::Keys(command) => client_runtime()?.block_on(keys::run(&command, file, json)),
         Command::Consumers(command) => {
             client_runtime()?.block_on(consumers::run(&command, file, json))

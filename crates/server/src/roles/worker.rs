@@ -4,8 +4,12 @@ use crate::config::Settings;
 use crate::spot::Notice;
 use crate::supervised::Parent;
 use crate::wiring::Backends;
+use printmill_backend::fresh;
+use printmill_domain::Timestamp;
+use printmill_domain::ids::WorkerId;
 use printmill_domain::lane::Lane;
 use printmill_engine::LEASE;
+use printmill_engine::control::Introduction;
 use printmill_engine::lease::Leases;
 use printmill_engine::metrics::Metrics;
 use printmill_engine::worker::{ServedLane, Worker, WorkerOptions};
@@ -52,8 +56,9 @@ pub(crate) async fn run(
     }
     let handlers = super::handlers::all(settings, backends);
     let drain = Duration::from_secs(settings.drain_seconds);
+    let introduction = introduction(clock.now());
     let options = WorkerOptions {
-        holder: format!("worker-{}", std::process::id()),
+        holder: introduction.id.to_string(),
         lanes: lanes(settings, parent.is_some()),
         drain: if parent.is_some() { RETIRED_DRAIN } else { drain },
     };
@@ -69,7 +74,7 @@ pub(crate) async fn run(
             }
         }
     };
-    let worker = Worker::new(leases, handlers, metrics, options);
+    let worker = Worker::new(leases, handlers, metrics, options).introduced(introduction);
     let Some(parent) = parent else {
         return worker.run_until(shutdown.clone().cancelled_owned(), noticed).await;
     };
@@ -90,4 +95,18 @@ pub(crate) async fn run(
         }
     };
     worker.watched_by(parent.report()).run_until(leave, hand_back).await;
+}
+
+/// How this process presents itself to operators, and names itself on the tickets that it holds.
+fn introduction(now: Timestamp) -> Introduction {
+    let id: WorkerId = fresh::id(now);
+    let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
+    let introduction = Introduction {
+        id,
+        host,
+        pid: std::process::id(),
+        version: env!("CARGO_PKG_VERSION").into(),
+    };
+    tracing::info!(worker = %id, host = introduction.host, "worker starts");
+    introduction
 }
