@@ -15,7 +15,7 @@ use uuid::Uuid;
 const TOKEN: u64 = 7;
 
 fn now() -> Timestamp {
-    Timestamp::from_timestamp(1_800_000_000, 0).unwrap()
+    Timestamp::from_timestamp(1_800_000_000, 0).expect("a time")
 }
 
 fn problem() -> Problem {
@@ -25,7 +25,7 @@ fn problem() -> Problem {
 fn consumer() -> Consumer {
     let new = Consumer::new("test", Shard::WHOLE, EventFilter::default(), 0, now());
     let lease = lease("a", TOKEN, TimeDelta::seconds(10), now());
-    new.claim(lease, EventFilter::default(), now()).unwrap()
+    new.claim(lease, EventFilter::default(), now()).expect("it is free")
 }
 
 proptest! {
