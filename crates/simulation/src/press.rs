@@ -16,6 +16,9 @@ pub(crate) struct FakePress {
     pub(crate) process: Arc<Process>,
 }
 
+/// How often, in a thousand, a worker stands still between its work and the commit.
+const STANDS_STILL: u32 = 60;
+
 #[async_trait]
 impl Handler for FakePress {
     fn kind(&self) -> &'static str {
@@ -36,6 +39,11 @@ impl Handler for FakePress {
                 let hopeless = site.strikes(100);
                 return Err(Failure { hopeless, problem: failed("a page is white") });
             }
+        }
+        // The worst moment to stand still: all is done but the commit, and the lease runs out.
+        if site.weather.stalls > 0 && site.strikes(STANDS_STILL) {
+            self.process.stall(site.chance.millis(8_000..=40_000));
+            self.process.step().await;
         }
         let file = bytes::Bytes::from(format!("the file of {}", work.ticket.id));
         Ok(json!(site.blobs.put(work.ticket.merchant, file).await?))
