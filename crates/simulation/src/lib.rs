@@ -4,7 +4,7 @@
 //! [`simulate`] runs one seed: merchants order, pay and cancel; workers, dispatchers, api nodes
 //! and facilities do their part, crash, stand still and come back; the database fails before and
 //! after commits; the queue repeats, reorders, delays and forgets. Then the faults end, and
-//! [`model`](mod@model) judges what happened. The same seed runs the same way, always.
+//! `model` judges what happened. The same seed runs the same way, always.
 
 mod api;
 mod broker;
