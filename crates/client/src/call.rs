@@ -133,6 +133,21 @@ impl Connection {
         ClientError::from_status(status, &self.server)
     }
 
+    /// Waits before a stream that failed so often in a row is opened again; the failure, when that
+    /// cannot help or was tried often enough.
+    pub(crate) async fn pause_after(
+        &self,
+        status: &Status,
+        failures: u32,
+    ) -> Result<(), ClientError> {
+        let error = self.error(status);
+        if !error.retryable || failures >= self.retry.attempts_max {
+            return Err(error);
+        }
+        tokio::time::sleep(self.retry.wait(failures)).await;
+        Ok(())
+    }
+
     /// Makes a call, and makes it again while that can help. `send` must be safe to repeat.
     pub(crate) async fn call<Message, Answer, Sent>(
         &self,

@@ -34,13 +34,8 @@ impl OrderWatch {
                 Err(status) => status,
             };
             self.stream = None;
-            let error = self.client.connection().error(&status);
-            let retry = self.client.connection().retry();
             self.failures += 1;
-            if !error.retryable || self.failures >= retry.attempts_max {
-                return Err(error);
-            }
-            tokio::time::sleep(retry.wait(self.failures)).await;
+            self.client.connection().pause_after(&status, self.failures).await?;
         }
     }
 

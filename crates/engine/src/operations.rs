@@ -84,9 +84,7 @@ impl Operations {
     /// Has a ticket that was given up tried again.
     pub async fn replay(&self, id: TicketId) -> Result<Ticket, Problem> {
         loop {
-            let found = self.database.tickets(&[id]).await?;
-            let found = found.into_iter().next();
-            let found = found.ok_or_else(|| Problem::not_found("ticket", id))?;
+            let found = self.ticket(id).await?;
             let now = self.clock.now();
             let replayed = found.replay(now)?;
             let change = Change::new(found.merchant, now);

@@ -168,7 +168,7 @@ impl Relay {
     pub async fn pump(&mut self) -> Result<Pumped, BackendError> {
         let ripe = TicketQuery::Ripe { due_by: self.clock.now() };
         let ripe = self.database.find_tickets(ripe, BATCH).await?;
-        let waiting = self.database.find_tickets(TicketQuery::Waiting, BATCH).await?;
+        let mut waiting = self.database.find_tickets(TicketQuery::Waiting, BATCH).await?;
         let nothing = Pumped { sent: 0, waiting: 0, led_elsewhere: None };
         if ripe.is_empty() && waiting.is_empty() {
             self.unmarked.clear();
@@ -181,8 +181,7 @@ impl Relay {
         }
         if !ripe.is_empty() {
             self.ripen(ripe).await?;
-            let waiting = self.database.find_tickets(TicketQuery::Waiting, BATCH).await?;
-            return self.take_turns(waiting).await;
+            waiting = self.database.find_tickets(TicketQuery::Waiting, BATCH).await?;
         }
         self.take_turns(waiting).await
     }

@@ -2,7 +2,7 @@
 
 use anyhow::{bail, ensure};
 use printmill_client::Client;
-use printmill_client::v1::{ListOrderEventsRequest, Order, OrderEvent};
+use printmill_client::v1::{ListOrderEventsRequest, ListOrdersRequest, Order, OrderEvent};
 use std::collections::BTreeMap;
 
 /// All events of an order, oldest first.
@@ -18,6 +18,26 @@ pub async fn of_order(client: &Client, order: &str) -> anyhow::Result<Vec<OrderE
         }
         events.extend(page);
     }
+}
+
+/// Checks that a merchant has so many orders, each of another reference.
+pub async fn check_all_once(client: &Client, wanted: usize) -> anyhow::Result<()> {
+    let mut references: BTreeMap<String, u32> = BTreeMap::new();
+    let mut page_token = String::new();
+    loop {
+        let request = ListOrdersRequest { page_size: 100, page_token, ..Default::default() };
+        let page = client.list_orders(request).await?;
+        for order in page.orders {
+            *references.entry(order.reference).or_default() += 1;
+        }
+        page_token = page.next_page_token;
+        if page_token.is_empty() {
+            break;
+        }
+    }
+    ensure!(references.len() == wanted, "{} of {wanted} are there", references.len());
+    ensure!(references.values().all(|count| *count == 1), "twice: {references:?}");
+    Ok(())
 }
 
 /// Checks a shipped order of one item: each step once, in order, numbered without gaps; one

@@ -4,7 +4,6 @@
 //! `PRINTMILL_CHAOS_KILLS=200` strikes more often.
 
 use crate::run_facilities;
-use printmill_client::v1::ListOrdersRequest;
 use printmill_testkit::log::{Line, Log};
 use printmill_testkit::shop::order_request;
 use printmill_testkit::{Chance, Node, Place, Shop, history};
@@ -197,26 +196,6 @@ async fn place_order(shop: Shop, print: String, number: usize) -> anyhow::Result
     }
 }
 
-/// Each of the merchant's orders is there once.
-async fn check_all_once(shop: &Shop, wanted: usize) -> anyhow::Result<()> {
-    let mut references: BTreeMap<String, u32> = BTreeMap::new();
-    let mut page_token = String::new();
-    loop {
-        let request = ListOrdersRequest { page_size: 100, page_token, ..Default::default() };
-        let page = shop.client.list_orders(request).await?;
-        for order in page.orders {
-            *references.entry(order.reference).or_default() += 1;
-        }
-        page_token = page.next_page_token;
-        if page_token.is_empty() {
-            break;
-        }
-    }
-    assert_eq!(references.len(), wanted);
-    assert!(references.values().all(|count| *count == 1), "twice: {references:?}");
-    Ok(())
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn whoever_is_struck_nothing_is_lost_or_twice_and_work_goes_on_soon() -> anyhow::Result<()> {
     let mut chance = Chance::from_environment("chaos");
@@ -243,7 +222,7 @@ async fn whoever_is_struck_nothing_is_lost_or_twice_and_work_goes_on_soon() -> a
         let order = shop.shipped(&order??, LIMIT).await?;
         history::check_shipped(&shop.client, &order).await?;
     }
-    check_all_once(&shop, placed).await?;
+    history::check_all_once(&shop.client, placed).await?;
 
     let restarts = fleet.restarts();
     fleet.print(&restarts);

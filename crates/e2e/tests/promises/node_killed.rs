@@ -1,10 +1,8 @@
 //! SIGKILL of the whole node at any moment: restarted, it finishes every accepted order once.
 
 use crate::run_facilities;
-use printmill_client::v1::ListOrdersRequest;
 use printmill_testkit::shop::order_request;
 use printmill_testkit::{Chance, Node, Place, Shop, history};
-use std::collections::BTreeMap;
 use std::time::Duration;
 use tokio::task::JoinSet;
 
@@ -57,21 +55,7 @@ async fn at_any_moment_every_accepted_order_is_finished_once() -> anyhow::Result
         history::check_shipped(&shop.client, &order).await?;
     }
 
-    let mut by_reference: BTreeMap<String, u32> = BTreeMap::new();
-    let mut page_token = String::new();
-    loop {
-        let request = ListOrdersRequest { page_size: 100, page_token, ..Default::default() };
-        let page = shop.client.list_orders(request).await?;
-        for order in page.orders {
-            *by_reference.entry(order.reference).or_default() += 1;
-        }
-        page_token = page.next_page_token;
-        if page_token.is_empty() {
-            break;
-        }
-    }
-    assert_eq!(by_reference.len(), ORDERS, "{by_reference:?}");
-    assert!(by_reference.values().all(|count| *count == 1), "twice: {by_reference:?}");
+    history::check_all_once(&shop.client, ORDERS).await?;
     drop(node);
     Ok(())
 }
