@@ -21,6 +21,8 @@ enum Place {
     Console,
     Server,
     Testkit,
+    /// Other people's servers, for tests.
+    TestServers,
     /// Whole-system tests and measurements: `e2e`, `simulation` and `bench`.
     Suite,
     Adapter,
@@ -83,7 +85,7 @@ const CAPABILITY_NARROW: Rule = Rule {
 };
 const ADAPTER_NARROW: Rule = Rule {
     name: "adapter-narrow",
-    says: "an adapter imports only backend and domain (conformance and testkit in its tests)",
+    says: "an adapter imports only backend and domain (test crates in its tests)",
     remedy: "fulfil the contract in backend; what several adapters need belongs in backend",
 };
 const ADAPTERS_UNNAMED: Rule = Rule {
@@ -108,8 +110,8 @@ const TESTS_OUTSIDE: Rule = Rule {
 };
 const FEATURES_ON_SERVER: Rule = Rule {
     name: "features-on-server",
-    says: "cargo features exist only on server, one per adapter",
-    remedy: "move the choice to server's features, or to configuration",
+    says: "cargo features exist only on server, and on adapters with several kinds of backends",
+    remedy: "move the choice to server's features, which forward it, or to configuration",
 };
 
 /// One broken rule.
@@ -148,7 +150,7 @@ fn violations_of(importer: &Crate, crates: &[Crate]) -> Vec<Violation> {
     if *name != expected {
         report(&NAMED, format!("{name} in {} should be called {expected}", importer.folder));
     }
-    if place != Place::Server && !importer.features.is_empty() {
+    if !matches!(place, Place::Server | Place::Adapter) && !importer.features.is_empty() {
         let features: Vec<&str> = importer.features.iter().map(String::as_str).collect();
         report(&FEATURES_ON_SERVER, format!("{name} has features: {}", features.join(", ")));
     }
@@ -189,6 +191,7 @@ fn place(folder: &str) -> Option<Place> {
         "crates/console" => Place::Console,
         "crates/server" => Place::Server,
         "crates/testkit" => Place::Testkit,
+        "crates/test-servers" => Place::TestServers,
         "crates/e2e" | "crates/simulation" | "crates/bench" => Place::Suite,
         "crates/xtask" => Place::Xtask,
         _ if folder.starts_with("adapters/") => Place::Adapter,
@@ -212,14 +215,15 @@ fn forbidden(from: Place, to: Place) -> Option<&'static Rule> {
     let foundation = matches!(to, Domain | Backend);
     match (from, to) {
         (Server | Testkit | Suite, Xtask) => Some(&TESTS_OUTSIDE),
-        (Server, Testkit | Suite) => Some(&TESTS_OUTSIDE),
+        (Xtask, TestServers) => None,
+        (Server, Testkit | TestServers | Suite) => Some(&TESTS_OUTSIDE),
         (Server, Proto) => Some(&GENERATED_AT_THE_EDGE),
         (Server | Testkit | Suite, _) => None,
         (Domain, _) => Some(&DOMAIN_ALONE),
         (Backend, _) => (to != Domain).then_some(&BACKEND_NARROW),
         (Adapter, _) => (!foundation).then_some(&ADAPTER_NARROW),
         (_, Adapter) => Some(&ADAPTERS_UNNAMED),
-        (_, Server | Testkit | Suite | Conformance | Xtask) => Some(&TESTS_OUTSIDE),
+        (_, Server | Testkit | TestServers | Suite | Conformance | Xtask) => Some(&TESTS_OUTSIDE),
         (Pure, _) => (to != Domain).then_some(&PURE_RENDERING),
         (Api | Client, Proto) => None,
         (_, Proto) => Some(&GENERATED_AT_THE_EDGE),
@@ -232,7 +236,7 @@ fn forbidden(from: Place, to: Place) -> Option<&'static Rule> {
         (Api, Client) => Some(&EDGE_NARROW),
         (Api, _) => None,
         (Client, _) => (to != Domain).then_some(&EDGE_NARROW),
-        (Proto | Console | Xtask, _) => Some(&EDGE_NARROW),
+        (Proto | Console | Xtask | TestServers, _) => Some(&EDGE_NARROW),
     }
 }
 
@@ -240,6 +244,7 @@ fn forbidden(from: Place, to: Place) -> Option<&'static Rule> {
 fn allowed_in_tests(from: Place, to: Place, folder: &str) -> bool {
     match to {
         Place::Testkit => from != Place::Domain && from != Place::Backend,
+        Place::TestServers => matches!(from, Place::Adapter | Place::Server),
         Place::Conformance => from != Place::Domain,
         Place::Adapter => folder == "adapters/memory" && from != Place::Domain,
         Place::Client => from == Place::Api,

