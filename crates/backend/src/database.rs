@@ -9,6 +9,7 @@ use printmill_domain::event::{Event, Shard};
 use printmill_domain::ids::{FacilityId, MerchantId, TicketId};
 use printmill_domain::lane::{Class, Lane};
 use printmill_domain::ticket::{Stage, Ticket, TicketState};
+use std::time::Duration;
 use tokio::sync::watch;
 
 /// What a database says of itself.
@@ -155,6 +156,9 @@ pub struct OldestReady {
     pub due_at: Timestamp,
 }
 
+/// How soon a database tells of commits that another process made.
+pub const WAKE_WITHIN: Duration = Duration::from_secs(2);
+
 /// A database.
 ///
 /// # Contract
@@ -191,6 +195,10 @@ pub struct OldestReady {
 /// - **Reads** see all commits that returned before they began, made through any handle.
 /// - **Counts.** `ticket_counts` and `oldest_ready` are exact for what is committed. A database
 ///   that is made for many tickets keeps them in the commit, so that asking often costs little.
+/// - **Wake-ups.** The counter of `commits` moves after each commit: when it returns, for those
+///   through this handle; within [`WAKE_WITHIN`] for those through any other, also of another
+///   process. It may move without one. A counter that stands still costs next to nothing, so who
+///   waits for commits need not ask.
 /// - **Scope.** A read finds only rows within its scope. Records of other merchants do not exist
 ///   for it.
 /// - **Duplicates.** A commit that failed with a retryable `Backend` error may have been
@@ -275,8 +283,7 @@ pub trait Database: Send + Sync {
     /// there is none.
     async fn seq_at(&self, time: Timestamp) -> Result<u64, BackendError>;
 
-    /// A counter that moves after each commit made through this handle. Commits of other
-    /// processes are found by asking.
+    /// A counter that moves after each commit, also of other processes.
     fn commits(&self) -> watch::Receiver<u64>;
 }
 

@@ -23,10 +23,8 @@ use tokio::time::Instant;
 const BATCH: u32 = 256;
 /// How many sorts of tickets are looked into at once.
 const SORTS: usize = 256;
-/// How often to look for tickets that other processes committed: at first, and when nothing has
-/// happened for a while.
-const POLL: Duration = Duration::from_millis(200);
-const POLL_MAX: Duration = Duration::from_secs(1);
+/// How often to look at least, also when no commit was told of.
+const LOOK: Duration = Duration::from_secs(10);
 /// A ticket that nobody has claimed so long after it was sent is marked as sent.
 const MARK_AFTER: Duration = Duration::from_millis(100);
 /// How long to wait after the queue or database failed.
@@ -125,7 +123,6 @@ impl Relay {
         self.candidate = Some(Candidate::new(database, clock, "relay"));
         let mut commits = self.database.commits();
         tokio::pin!(shutdown);
-        let mut idle = POLL;
         loop {
             commits.borrow_and_update();
             let (pause, woken) = match self.pump().await {
@@ -135,7 +132,7 @@ impl Relay {
                     (left + Duration::from_millis(1), false)
                 }
                 Ok(Pumped { sent, waiting, .. }) if sent > 0 && waiting > sent as u64 => continue,
-                Ok(Pumped { waiting: 0, .. }) => (self.until_next_due(idle).await, true),
+                Ok(Pumped { waiting: 0, .. }) => (self.until_next_due(LOOK).await, true),
                 Ok(_) => (MARK_AFTER, true),
                 Err(error) => {
                     tracing::warn!(error = %error.chain(), "relay could not hand tickets over");
@@ -145,8 +142,8 @@ impl Relay {
             tokio::select! {
                 biased;
                 () = &mut shutdown => break,
-                _ = commits.changed(), if woken => idle = POLL,
-                () = tokio::time::sleep(pause) => idle = (idle * 2).min(POLL_MAX),
+                _ = commits.changed(), if woken => {}
+                () = tokio::time::sleep(pause) => {}
             }
         }
         if let Some(mut candidate) = self.candidate.take() {

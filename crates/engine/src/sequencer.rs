@@ -7,8 +7,10 @@ use std::time::Duration;
 
 /// How many events are numbered at once.
 const BATCH: u32 = 512;
-/// How often to look for events that other processes committed.
-const POLL: Duration = Duration::from_millis(200);
+/// How often to look at least.
+const LOOK: Duration = Duration::from_secs(10);
+/// How long to wait after the database failed.
+const PAUSE_AFTER_ERROR: Duration = Duration::from_millis(200);
 
 /// Gives committed events their place in the log, for databases that do not in the commit.
 pub struct Sequencer {
@@ -30,19 +32,19 @@ impl Sequencer {
         tokio::pin!(shutdown);
         loop {
             commits.borrow_and_update();
-            match self.database.sequence(BATCH).await {
+            let pause = match self.database.sequence(BATCH).await {
                 Ok(numbered) if numbered == BATCH => continue,
-                Ok(_) => {}
+                Ok(_) => LOOK,
                 Err(error) => {
                     tracing::warn!(error = %error.chain(), "events could not be numbered");
-                    tokio::time::sleep(POLL).await;
+                    PAUSE_AFTER_ERROR
                 }
-            }
+            };
             tokio::select! {
                 biased;
                 () = &mut shutdown => return,
                 _ = commits.changed() => {}
-                () = tokio::time::sleep(POLL) => {}
+                () = tokio::time::sleep(pause) => {}
             }
         }
     }

@@ -76,7 +76,7 @@ pub(crate) struct Weather {
     pub(crate) peace_ms: u64,
     /// How far clocks are apart at most.
     pub(crate) skew_ms: u64,
-    /// Whether processes hear of each other's commits, as when all run in one.
+    /// Whether processes hear of each other's commits at once, as when all run in one.
     pub(crate) together: bool,
     /// How long it lasts.
     pub(crate) lasts: Duration,

@@ -5,13 +5,14 @@ use crate::locked;
 use crate::process::Process;
 use crate::run::Without;
 use crate::schedules;
+use crate::site::Site;
 use async_trait::async_trait;
 use printmill_backend::change::{
     Change, CommitError, Expected, Record, RequestRecord, TicketGuard,
 };
 use printmill_backend::database::{
     Alike, Database, DatabaseCaps, EventQuery, OldestReady, Page, Prunable, Scope, StageCount,
-    TicketQuery,
+    TicketQuery, WAKE_WITHIN,
 };
 use printmill_backend::error::BackendError;
 use printmill_backend::fresh;
@@ -23,6 +24,7 @@ use printmill_domain::ticket::Ticket;
 use std::future::Future;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 use tokio::sync::watch;
 
 /// A process's connection to the database.
@@ -92,13 +94,26 @@ impl SimulatedDatabase {
 
     fn announce(&self) {
         let site = &self.0.site;
-        let mut listeners = locked(&site.listeners);
-        listeners.retain(|(_, listener)| !listener.is_closed());
-        for (name, listener) in listeners.iter() {
-            if site.weather.together || *name == self.0.name {
-                listener.send_modify(|count| *count += 1);
-            }
+        let together = site.weather.together;
+        tell(site, |name| together || *name == self.0.name);
+        if !together {
+            let within = u64::try_from(WAKE_WITHIN.as_millis()).unwrap_or_default();
+            let after = Duration::from_millis(site.chance.between(1..=within));
+            let (site, own) = (site.clone(), self.0.name.clone());
+            tokio::spawn(async move {
+                tokio::time::sleep(after).await;
+                tell(&site, |name| *name != own);
+            });
         }
+    }
+}
+
+/// Tells the processes that are meant of a commit.
+fn tell(site: &Site, meant: impl Fn(&String) -> bool) {
+    let mut listeners = locked(&site.listeners);
+    listeners.retain(|(_, listener)| !listener.is_closed());
+    for (_, listener) in listeners.iter().filter(|(name, _)| meant(name)) {
+        listener.send_modify(|count| *count += 1);
     }
 }
 

@@ -36,7 +36,7 @@ pub(crate) struct Site {
     /// The processes that are up, and the api nodes among them.
     pub(crate) processes: Mutex<Vec<Arc<Process>>>,
     pub(crate) apis: Mutex<Vec<Arc<Api>>>,
-    /// Who hears of commits: of all, or of the process's own.
+    /// Who hears of commits, and of which process it is.
     pub(crate) listeners: Mutex<Vec<(String, watch::Sender<u64>)>>,
     /// How many events were committed, and how far the reader of the log is.
     pub(crate) events: AtomicU64,

@@ -200,12 +200,6 @@ impl Claims {
         Ok(due)
     }
 
-    /// A number that changes whenever another connection has written.
-    pub(crate) async fn data_version(&mut self) -> sqlx::Result<i64> {
-        let query = sqlx::query("PRAGMA data_version");
-        query.fetch_one(&mut self.connection).await?.try_get_unchecked(0)
-    }
-
     /// Counts a lane at `now`.
     pub(crate) async fn count(&mut self, lane: &str, now: i64) -> sqlx::Result<Counted> {
         let query = sqlx::query(COUNT.as_str()).bind(lane.to_owned()).bind(now);

@@ -2,6 +2,7 @@
 
 use super::claim::Claims;
 use super::connect::{self, OpeningLock, sibling};
+use super::log_stamp::LogStamp;
 use super::schema::{QUEUE, QUEUE_VERSION};
 use crate::error;
 use printmill_backend::{BackendError, Fault};
@@ -47,6 +48,11 @@ impl QueueFile {
     /// Whether the files are not those any more that were opened.
     pub(crate) fn is_lost(&self) -> bool {
         identity(&self.path) != self.identity
+    }
+
+    /// What tells whether it was written to.
+    pub(crate) fn log(&self) -> LogStamp {
+        LogStamp::of(&self.path)
     }
 
     /// Opens the file that took this one's place, or a new one.

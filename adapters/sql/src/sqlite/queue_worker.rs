@@ -3,6 +3,7 @@
 
 use super::claim::{Claimed, Claims, Hold, Writes};
 use super::json_array::JsonArray;
+use super::log_stamp::LogStamp;
 use super::queue_file::QueueFile;
 use super::schema::{DELAYED, READY};
 use crate::error;
@@ -16,11 +17,11 @@ use tokio::time::{Duration, Instant, sleep_until};
 
 /// Operations that one transaction takes at most.
 const BATCH_MAX: usize = 256;
-/// How often a waiting lease looks for what other processes sent.
-const POLL_INTERVAL: Duration = Duration::from_millis(200);
-/// How often it looks when nothing was sent or settled for `QUIET`, so that idling costs nothing.
-const QUIET_POLL_INTERVAL: Duration = Duration::from_secs(1);
-const QUIET: Duration = Duration::from_secs(10);
+/// How often a waiting lease looks for what other processes sent: while something is sent or
+/// settled, and when nothing was for `QUIET`.
+const LOOK: Duration = Duration::from_millis(20);
+const LOOK_QUIET: Duration = Duration::from_millis(100);
+const QUIET: Duration = Duration::from_secs(5);
 /// From so many due messages that are not marked as ready, counting marks some.
 const OVERDUE_MAX: u64 = 1000;
 
@@ -105,8 +106,8 @@ pub(crate) struct QueueWorker {
     due: HashMap<String, i64>,
     /// What was claimed for somebody who had gone.
     orphans: Vec<Hold>,
-    data_version: i64,
-    polled: Instant,
+    log: LogStamp,
+    looked: Instant,
     /// When something was last sent or settled, here or in another process.
     moved: Instant,
 }
@@ -126,14 +127,14 @@ impl QueueWorker {
         operations: mpsc::Receiver<Operation>,
     ) -> Self {
         Self {
+            log: file.log(),
             file,
             claims,
             operations,
             waiting: vec![],
             due: HashMap::new(),
             orphans: vec![],
-            data_version: 0,
-            polled: Instant::now(),
+            looked: Instant::now(),
             moved: Instant::now(),
         }
     }
@@ -167,25 +168,25 @@ impl QueueWorker {
             return Some(Instant::now());
         }
         let deadline = self.waiting.iter().map(|lease| lease.deadline).min()?;
-        let poll = self.polled + self.poll_interval();
+        let look = self.looked + self.look_interval();
         let now = now_micros();
         let due = self.due.values().min().map(|due| {
             let micros = u64::try_from(due.saturating_sub(now)).unwrap_or_default();
-            // Beyond a poll it need not be exact.
+            // Beyond a look it need not be exact.
             Instant::now() + Duration::from_micros(micros.min(1_000_000))
         });
-        Some(due.map_or(poll, |due| due.min(poll)).min(deadline))
+        Some(due.map_or(look, |due| due.min(look)).min(deadline))
     }
 
-    fn poll_interval(&self) -> Duration {
-        if self.moved.elapsed() < QUIET { POLL_INTERVAL } else { QUIET_POLL_INTERVAL }
+    fn look_interval(&self) -> Duration {
+        if self.moved.elapsed() < QUIET { LOOK } else { LOOK_QUIET }
     }
 
     async fn turn(&mut self, arrived: Vec<Operation>) {
         if self.file.is_lost() {
             self.start_afresh(false).await;
         }
-        let mut lanes = self.lanes_that_moved().await;
+        let mut lanes = self.lanes_that_moved();
         let mut counting = Vec::new();
         let mut batch = self.sort(arrived, &mut lanes, &mut counting);
         self.waiting.retain(|lease| !lease.answer.is_closed());
@@ -205,16 +206,14 @@ impl QueueWorker {
 
     /// Lanes in which there may be something for those who wait: messages became due, or another
     /// process wrote.
-    async fn lanes_that_moved(&mut self) -> BTreeSet<String> {
+    fn lanes_that_moved(&mut self) -> BTreeSet<String> {
         let now = now_micros();
         let due = self.due.iter().filter(|(_, due)| **due <= now);
         let mut lanes: BTreeSet<String> = due.map(|(lane, _)| lane.clone()).collect();
-        if !self.waiting.is_empty() && self.polled.elapsed() >= self.poll_interval() {
-            self.polled = Instant::now();
-            let version = self.claims.data_version().await.unwrap_or(self.data_version + 1);
-            if version != self.data_version {
-                self.data_version = version;
-                self.moved = self.polled;
+        if !self.waiting.is_empty() && self.looked.elapsed() >= self.look_interval() {
+            self.looked = Instant::now();
+            if self.log.moved() {
+                self.moved = self.looked;
                 lanes.extend(self.waiting.iter().map(|lease| lease.lane.clone()));
             }
         }
@@ -278,10 +277,10 @@ impl QueueWorker {
         match self.file.replace(damaged).await {
             Ok((file, claims)) => {
                 tracing::warn!("the queue's file was lost; the queue starts empty");
+                self.log = file.log();
                 (self.file, self.claims) = (file, claims);
                 self.due.clear();
                 self.orphans.clear();
-                self.data_version = 0;
                 true
             }
             Err(error) => {

@@ -4,11 +4,13 @@ use super::change_rows::ChangeRows;
 use super::commit::commit_batch;
 use super::connect;
 use super::prune::{self, Deletion};
+use super::watcher;
 use crate::error::{self, SQLITE};
 use printmill_backend::{BackendError, CommitError, Fault};
 use sea_orm::sqlx::Connection;
 use sea_orm::sqlx::sqlite::{SqliteConnection, SqliteSynchronous};
 use std::path::Path;
+use std::sync::Arc;
 use tokio::sync::{mpsc, oneshot, watch};
 
 /// Changes that one transaction takes at most.
@@ -48,6 +50,8 @@ impl Writer {
         let (proposals, waiting) = mpsc::channel(WAITING_MAX);
         let (prunings, to_prune) = mpsc::channel(1);
         let (counter, commits) = watch::channel(0);
+        let counter = Arc::new(counter);
+        tokio::spawn(watcher::watch(path.to_owned(), counter.clone()));
         tokio::spawn(write(connection, waiting, to_prune, counter));
         Ok(Self { proposals, prunings, commits })
     }
@@ -66,7 +70,7 @@ impl Writer {
         answered.await.unwrap_or_else(|_| Err(gone().into()))
     }
 
-    /// Counts batches.
+    /// Moves with each batch, and with what other processes write.
     pub(crate) fn commits(&self) -> watch::Receiver<u64> {
         self.commits.clone()
     }
@@ -80,7 +84,7 @@ async fn write(
     mut connection: SqliteConnection,
     mut waiting: mpsc::Receiver<Proposal>,
     mut to_prune: mpsc::Receiver<Pruning>,
-    counter: watch::Sender<u64>,
+    counter: Arc<watch::Sender<u64>>,
 ) {
     let mut batch = Vec::with_capacity(BATCH_MAX);
     loop {

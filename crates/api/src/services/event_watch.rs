@@ -23,10 +23,8 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tonic::Status;
 
-/// How often to look for what other processes committed: at first, and when nothing has happened
-/// for a while.
-const POLL: Duration = Duration::from_millis(250);
-const POLL_MAX: Duration = Duration::from_secs(1);
+/// How often to look at least, also when no commit was told of.
+const LOOK: Duration = Duration::from_secs(10);
 /// After a commit, how long to wait for more of them before reading.
 const GATHER: Duration = Duration::from_millis(20);
 /// How many events are read at once.
@@ -45,7 +43,6 @@ pub(super) fn watch(edge: &Edge, query: EventQuery, place: OwnedSemaphorePermit)
         heartbeat: edge.heartbeat,
         // The first message says at once where the watch begins.
         beat_at: Instant::now(),
-        idle: POLL,
         pending: VecDeque::new(),
         over: false,
         _place: place,
@@ -71,7 +68,6 @@ struct Watch {
     heartbeat: Duration,
     /// When the next sign of life is due.
     beat_at: Instant,
-    idle: Duration,
     pending: VecDeque<Event>,
     over: bool,
     _place: OwnedSemaphorePermit,
@@ -98,7 +94,7 @@ impl Watch {
             self.commits.borrow_and_update();
             match self.read().await {
                 Err(problem) => return Some(Err(problem)),
-                Ok(true) => self.idle = POLL,
+                Ok(true) => {}
                 Ok(false) => self.wait().await,
             }
         }
@@ -127,11 +123,8 @@ impl Watch {
 
     async fn wait(&mut self) {
         tokio::select! {
-            _ = self.commits.changed() => {
-                self.idle = POLL;
-                tokio::time::sleep(GATHER).await;
-            }
-            () = tokio::time::sleep(self.idle) => self.idle = (self.idle * 2).min(POLL_MAX),
+            _ = self.commits.changed() => tokio::time::sleep(GATHER).await,
+            () = tokio::time::sleep(LOOK) => {}
             () = tokio::time::sleep_until(self.beat_at) => {}
             () = self.stopping.cancelled() => {}
         }

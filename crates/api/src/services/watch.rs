@@ -17,8 +17,8 @@ use tokio::sync::{OwnedSemaphorePermit, watch};
 use tokio_util::sync::CancellationToken;
 use tonic::Status;
 
-/// How often commits of other processes are looked for.
-const POLL: Duration = Duration::from_millis(250);
+/// How often to look at least, also when no commit was told of.
+const LOOK: Duration = Duration::from_secs(10);
 /// How many events are read at once.
 const BATCH: u32 = 100;
 
@@ -86,7 +86,7 @@ impl Watch {
                 Ok(false) => {
                     tokio::select! {
                         _ = self.commits.changed() => {}
-                        () = tokio::time::sleep(POLL) => {}
+                        () = tokio::time::sleep(LOOK) => {}
                         () = self.stopping.cancelled() => return Some(Err(leaving())),
                     }
                 }

@@ -8,7 +8,7 @@ use crate::samples::{
 use crate::suite::{Suite, cases};
 use anyhow::{Context, ensure};
 use chrono::TimeDelta;
-use printmill_backend::database::{Database, DatabaseExt, Page, Scope};
+use printmill_backend::database::{Database, DatabaseExt, Page, Scope, WAKE_WITHIN};
 use printmill_backend::{Change, Record};
 use printmill_domain::aggregate::{Decided, Kind, Versioned};
 use printmill_domain::ids::{FacilityId, MerchantId, OrderId};
@@ -29,7 +29,15 @@ pub(super) fn cases(suite: &mut Suite<dyn Database>, claims: Claims) {
             the_counter_moves_after_a_commit,
         ]
     );
-    cases!(suite, "reads", if claims.shared, [see_commits_through_another_handle]);
+    cases!(
+        suite,
+        "reads",
+        if claims.shared,
+        [
+            see_commits_through_another_handle,
+            the_counter_moves_after_a_commit_through_another_handle,
+        ]
+    );
 }
 
 async fn a_record_of_each_kind_comes_back_as_it_was(subject: Store) -> anyhow::Result<()> {
@@ -159,6 +167,22 @@ async fn the_counter_moves_after_a_commit(subject: Store) -> anyhow::Result<()> 
     ensure!(!commits.has_changed()?, "nothing was committed");
     database.commit(tickets(merchant, vec![queued(ticket(merchant))])).await?;
     ensure!(commits.has_changed()?, "a commit was not announced");
+    Ok(())
+}
+
+async fn the_counter_moves_after_a_commit_through_another_handle(
+    subject: Store,
+) -> anyhow::Result<()> {
+    let (one, other) = (subject.handle()?, subject.another().await?);
+    let merchant = merchant();
+    let mut commits = one.commits();
+    for _ in 0..3 {
+        commits.mark_unchanged();
+        other.commit(tickets(merchant, vec![queued(ticket(merchant))])).await?;
+        // A machine under test may be far busier than one in use.
+        let told = tokio::time::timeout(10 * WAKE_WITHIN, commits.changed()).await;
+        told.context("a commit of another handle was not announced")??;
+    }
     Ok(())
 }
 

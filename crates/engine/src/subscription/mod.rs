@@ -25,10 +25,8 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-/// How often to look for events of other processes: at first, and when nothing has happened for
-/// a while.
-const POLL: Duration = Duration::from_millis(200);
-const POLL_MAX: Duration = Duration::from_secs(1);
+/// How often to look at least, also when no commit was told of.
+const LOOK: Duration = Duration::from_secs(10);
 /// After a commit, how long to wait for more of them before looking.
 const GATHER: Duration = Duration::from_millis(20);
 
@@ -148,26 +146,22 @@ impl Subscriptions {
     }
 }
 
-/// Looks where the log ends, once for all: after commits, and now and then.
+/// Looks where the log ends, once for all: after commits, and now and then. Says so after each
+/// commit, since it may have been about a consumer.
 async fn look(database: &dyn Database, heads: &watch::Sender<u64>) {
     let mut commits = database.commits();
-    let mut idle = POLL;
     loop {
         commits.borrow_and_update();
         match database.head().await {
             Ok(head) => {
-                let moved = heads.send_if_modified(|known| std::mem::replace(known, head) != head);
-                idle = if moved { POLL } else { idle };
+                heads.send_replace(head);
             }
             Err(error) => tracing::warn!(error = %error.chain(), "the log cannot be read"),
         }
         tokio::select! {
             biased;
-            _ = commits.changed() => {
-                idle = POLL;
-                tokio::time::sleep(GATHER).await;
-            }
-            () = tokio::time::sleep(idle) => idle = (idle * 2).min(POLL_MAX),
+            _ = commits.changed() => tokio::time::sleep(GATHER).await,
+            () = tokio::time::sleep(LOOK) => {}
         }
     }
 }

@@ -3,7 +3,7 @@
 
 use super::batch::{Mode, Part};
 use super::operate::platform;
-use super::{Delivery, POLL, Subscriber, SubscriptionMetrics};
+use super::{Delivery, LOOK, Subscriber, SubscriptionMetrics};
 use crate::LEASE;
 use printmill_backend::database::EventQuery;
 use printmill_backend::{Change, Clock, CommitError, Database, DatabaseExt, fresh};
@@ -23,8 +23,10 @@ use tokio_util::sync::CancellationToken;
 const BATCH: u32 = 256;
 /// The most places of the log that one read passes by when events are compared one by one.
 const SCAN: u64 = 10_000;
-/// How often what is stored is read again, to see what a person changed.
+/// How often what is stored is read again at most, to see what a person changed.
 const RELOAD: Duration = Duration::from_secs(5);
+/// The shortest rest while another holds the lease.
+const REST_MIN: Duration = Duration::from_millis(200);
 /// A cursor that passes only events that are not wanted is stored after so many of them, or when
 /// it is so old.
 const UNSTORED_MAX: u64 = 1_000;
@@ -72,6 +74,8 @@ pub(super) struct Runner {
     /// What is stored, as far as known.
     state: Option<Versioned<Consumer>>,
     loaded: Instant,
+    /// Whether something was committed since, which may have been about this consumer.
+    stale: bool,
     /// Read so far; ahead of the stored cursor while nothing wanted was found.
     seen: u64,
     stored: Instant,
@@ -97,6 +101,7 @@ impl Runner {
             token,
             state: None,
             loaded: now,
+            stale: false,
             seen: 0,
             stored: now,
         }
@@ -129,6 +134,7 @@ impl Runner {
                 () = stop.cancelled() => {}
                 () = tokio::time::sleep(pause) => {}
                 Ok(()) = head.changed(), if failures == 0 => {
+                    self.stale = true;
                     tokio::select! {
                         biased;
                         () = stop.cancelled() => {}
@@ -141,7 +147,7 @@ impl Runner {
     }
 
     async fn turn(&mut self, end: u64) -> Result<Turn, Problem> {
-        if self.state.is_none() || self.loaded.elapsed() >= RELOAD {
+        if self.state.is_none() || (self.stale && self.loaded.elapsed() >= RELOAD) {
             self.load().await?;
         }
         let Some(consumer) = self.state.clone() else { return Ok(Turn::Took) };
@@ -152,7 +158,8 @@ impl Runner {
         self.report(&consumer, end.saturating_sub(position));
         if position >= end && due.is_none() {
             let next = next.and_then(|(_, _, due_at)| (due_at - now).to_std().ok());
-            return Ok(Turn::Rest(next.unwrap_or(RELOAD).min(RELOAD)));
+            let look = if self.stale { RELOAD - self.loaded.elapsed().min(RELOAD) } else { LOOK };
+            return Ok(Turn::Rest(next.unwrap_or(look).min(look)));
         }
         if !consumer.holds(self.token, now) {
             return self.take(&consumer).await;
@@ -175,7 +182,7 @@ impl Runner {
         if changed {
             self.seen = 0;
         }
-        self.loaded = Instant::now();
+        (self.loaded, self.stale) = (Instant::now(), false);
         self.state = found;
         if self.state.is_none() {
             let (name, now) = (self.subscriber.name(), self.clock.now());
@@ -200,8 +207,8 @@ impl Runner {
         let taken = lease(&self.holder, self.token, self.lasts(), now);
         let Ok(next) = known.claim(taken, self.subscriber.filter(), now) else {
             let until = known.lease.as_ref().map(|lease| lease.until - now);
-            let until = until.and_then(|until| until.to_std().ok()).unwrap_or(POLL);
-            return Ok(Turn::Rest(until.clamp(POLL, LEASE)));
+            let until = until.and_then(|until| until.to_std().ok()).unwrap_or(REST_MIN);
+            return Ok(Turn::Rest(until.clamp(REST_MIN, LEASE)));
         };
         self.commit(next, Change::new(MerchantId::PLATFORM, now)).await?;
         let oldest = self.database.oldest().await?;
