@@ -23,17 +23,44 @@ pub(crate) struct Claimed {
     pub(crate) trace: Option<String>,
 }
 
-/// Rows to write, each a JSON array of JSON arrays.
+/// Messages that somebody wants.
 #[derive(Debug)]
-pub(crate) struct Writes {
-    /// `[id]`
+pub(crate) struct Wanted {
+    pub(crate) lane: String,
+    /// Until when they are held.
+    pub(crate) until: i64,
+    pub(crate) count: i64,
+}
+
+/// What one transaction does, in this order. The first four are JSON arrays of JSON arrays.
+#[derive(Debug)]
+pub(crate) struct Work {
+    /// `[id, token]`
     pub(crate) acked: String,
-    /// `[id, visible_at]`
-    pub(crate) extended: String,
-    /// `[id, state, visible_at]`
+    /// `[id, token, state, visible_at]`
     pub(crate) released: String,
+    /// `[id, token, visible_at]`
+    pub(crate) extended: String,
     /// `[lane, ticket, state, visible_at, trace]`
     pub(crate) sent: String,
+    /// Whether there is any of those.
+    pub(crate) writes: bool,
+    pub(crate) claims: Vec<Wanted>,
+    /// The time that says what is due.
+    pub(crate) now: i64,
+    /// Lanes of which to say when the next message becomes due, as a JSON array of names.
+    pub(crate) look_ahead: String,
+}
+
+/// What came of it.
+#[derive(Debug, Default)]
+pub(crate) struct Done {
+    /// Those of the holds to settle or extend that still were.
+    pub(crate) held: HashSet<Hold>,
+    /// What was claimed, for each that was wanted.
+    pub(crate) claimed: Vec<Vec<Claimed>>,
+    /// When the next message of a lane becomes due.
+    pub(crate) due: Vec<(String, i64)>,
 }
 
 /// How many messages a lane has, and how many of them are due and not yet marked as ready.
@@ -43,53 +70,82 @@ pub(crate) struct Counted {
     pub(crate) overdue: u64,
 }
 
-static BEGIN: LazyLock<String> = LazyLock::new(|| {
-    String::from(
-        "BEGIN IMMEDIATE; \
-         SELECT m.id, m.token FROM json_each($1) AS j CROSS JOIN message AS m \
-         ON m.id = j.value ->> 0 AND m.token = j.value ->> 1",
-    )
-});
+/// Rows of a transaction's script say in their first column what they are; numbers from `CLAIMED`
+/// on say for which wish a message was claimed.
+const HELD: i64 = 0;
+const NEXT: i64 = 1;
+const CLAIMED: i64 = 2;
 
-static WRITE: LazyLock<String> = LazyLock::new(|| {
-    format!(
-        "DELETE FROM message WHERE id IN (SELECT value ->> 0 FROM json_each($1)); \
-         UPDATE message SET state = {LEASED}, visible_at = j.value ->> 1 \
-         FROM json_each($2) AS j WHERE message.id = j.value ->> 0; \
-         UPDATE message SET state = j.value ->> 1, visible_at = j.value ->> 2, token = NULL \
-         FROM json_each($3) AS j WHERE message.id = j.value ->> 0; \
-         INSERT INTO message (lane, ticket, state, visible_at, trace) \
-         SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4 \
-         FROM json_each($4) WHERE true ON CONFLICT DO NOTHING"
-    )
-});
-
-/// Messages that may be claimed, those that wait the longest first. Each part is read in the
-/// order of an index, so that a million waiting messages cost nothing.
-static CLAIM: LazyLock<String> = LazyLock::new(|| {
-    let part = |state: i64, due: &str| {
+/// Settles, extends and sends, with four parameters. What is not held any more is left alone.
+static WRITES: LazyLock<String> = LazyLock::new(|| {
+    let held = |parameter: &str| {
         format!(
-            "SELECT * FROM (SELECT id, visible_at FROM message \
-             WHERE lane = $1 AND state = {state} {due} ORDER BY visible_at LIMIT $4)"
+            "SELECT m.id FROM json_each({parameter}) AS h CROSS JOIN message AS m \
+             ON m.id = h.value ->> 0 AND m.token = h.value ->> 1"
         )
     };
-    let due = "AND visible_at <= $2";
     format!(
-        "UPDATE message SET state = {LEASED}, visible_at = $3, token = random(), \
-         attempts = attempts + 1 WHERE id IN (SELECT id FROM ({} UNION ALL {} UNION ALL {}) \
-         ORDER BY visible_at, id LIMIT $4) RETURNING id, token, ticket, attempts, trace",
-        part(READY, ""),
-        part(DELAYED, due),
-        part(LEASED, due),
+        "DELETE FROM message WHERE id IN ({}) RETURNING {HELD}, id, token; \
+         SELECT {HELD}, m.id, m.token FROM json_each($2) AS h CROSS JOIN message AS m \
+         ON m.id = h.value ->> 0 AND m.token = h.value ->> 1; \
+         UPDATE message SET state = j.value ->> 2, visible_at = j.value ->> 3, token = NULL \
+         FROM json_each($2) AS j WHERE message.id = j.value ->> 0 AND token = j.value ->> 1; \
+         UPDATE message SET state = {LEASED}, visible_at = j.value ->> 2 \
+         FROM json_each($3) AS j WHERE message.id = j.value ->> 0 AND token = j.value ->> 1 \
+         RETURNING {HELD}, id, token; \
+         INSERT INTO message (lane, ticket, state, visible_at, trace) \
+         SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4 \
+         FROM json_each($4) WHERE true ON CONFLICT DO NOTHING; ",
+        held("$1")
     )
 });
 
-static NEXT: LazyLock<String> = LazyLock::new(|| {
+/// The script of a transaction: with or without writes, for so many wishes. All of it goes to
+/// SQLite at once, since each time costs more than what it does.
+fn script(writes: bool, wishes: usize) -> String {
+    let mut script = String::from("BEGIN IMMEDIATE; ");
+    let mut parameter = 0;
+    if writes {
+        script.push_str(&WRITES);
+        parameter = 4;
+    }
+    let (now, ahead) = (parameter + 1, parameter + 2);
+    for (wish, number) in (CLAIMED..).take(wishes).enumerate() {
+        let first = ahead + 1 + 3 * wish;
+        script.push_str(&claim(number, now, first));
+    }
     let next = |state: i64| {
         format!("(SELECT min(visible_at) FROM message WHERE lane = j.value AND state = {state})")
     };
-    format!("SELECT j.value, {}, {} FROM json_each($1) AS j", next(DELAYED), next(LEASED))
-});
+    script.push_str(&format!(
+        "SELECT {NEXT}, j.value, {}, {} FROM json_each(${ahead}) AS j; COMMIT",
+        next(DELAYED),
+        next(LEASED)
+    ));
+    script
+}
+
+/// Claims messages of a lane, those that wait the longest first. Each part is read in the order
+/// of an index, so that a million waiting messages cost nothing.
+fn claim(number: i64, now: usize, first: usize) -> String {
+    let (lane, until, count) = (first, first + 1, first + 2);
+    let part = |state: i64, due: &str| {
+        format!(
+            "SELECT * FROM (SELECT id, visible_at FROM message \
+             WHERE lane = ${lane} AND state = {state} {due} ORDER BY visible_at LIMIT ${count})"
+        )
+    };
+    let due = format!("AND visible_at <= ${now}");
+    format!(
+        "UPDATE message SET state = {LEASED}, visible_at = ${until}, token = random(), \
+         attempts = attempts + 1 WHERE id IN (SELECT id FROM ({} UNION ALL {} UNION ALL {}) \
+         ORDER BY visible_at, id LIMIT ${count}) \
+         RETURNING {number}, id, token, ticket, attempts, trace; ",
+        part(READY, ""),
+        part(DELAYED, &due),
+        part(LEASED, &due),
+    )
+}
 
 static COUNT: LazyLock<String> = LazyLock::new(|| {
     let all =
@@ -129,75 +185,32 @@ impl Claims {
         Self { connection }
     }
 
-    /// Begins a transaction; which of the holds (`[id, token]`) still are.
-    pub(crate) async fn begin(&mut self, holds: String) -> sqlx::Result<HashSet<Hold>> {
-        let query = sqlx::query(BEGIN.as_str()).bind(holds);
-        let rows = query.fetch_all(&mut self.connection).await?;
-        let hold = |row: SqliteRow| {
-            Ok(Hold { id: row.try_get_unchecked(0)?, token: row.try_get_unchecked(1)? })
-        };
-        rows.into_iter().map(hold).collect()
-    }
-
-    /// Writes all of that.
-    pub(crate) async fn write(&mut self, writes: Writes) -> sqlx::Result<()> {
-        let Writes { acked, extended, released, sent } = writes;
-        let query =
-            sqlx::query(WRITE.as_str()).bind(acked).bind(extended).bind(released).bind(sent);
-        query.execute(&mut self.connection).await?;
-        Ok(())
-    }
-
-    /// Claims up to `count` messages of a lane that are due at `now`, until `until`.
-    pub(crate) async fn claim(
-        &mut self,
-        lane: &str,
-        now: i64,
-        until: i64,
-        count: i64,
-    ) -> sqlx::Result<Vec<Claimed>> {
-        let query =
-            sqlx::query(CLAIM.as_str()).bind(lane.to_owned()).bind(now).bind(until).bind(count);
-        let rows = query.fetch_all(&mut self.connection).await?;
-        let claimed = |row: SqliteRow| {
-            let hold = Hold { id: row.try_get_unchecked(0)?, token: row.try_get_unchecked(1)? };
-            Ok(Claimed {
-                hold,
-                ticket: row.try_get_unchecked(2)?,
-                attempts: row.try_get_unchecked(3)?,
-                trace: row.try_get_unchecked(4)?,
-            })
-        };
-        let mut claimed: Vec<Claimed> =
-            rows.into_iter().map(claimed).collect::<sqlx::Result<_>>()?;
-        claimed.sort_unstable_by_key(|it| it.hold.id);
-        Ok(claimed)
-    }
-
-    /// Ends the transaction.
-    pub(crate) async fn commit(&mut self) -> sqlx::Result<()> {
-        sqlx::query("COMMIT").execute(&mut self.connection).await?;
-        Ok(())
+    /// Does all of that in one transaction.
+    pub(crate) async fn transact(&mut self, work: Work) -> sqlx::Result<Done> {
+        let wishes = work.claims.len();
+        let script = sqlx::AssertSqlSafe(script(work.writes, wishes));
+        let mut query = sqlx::query(script);
+        if work.writes {
+            query = query.bind(work.acked).bind(work.released).bind(work.extended).bind(work.sent);
+        }
+        query = query.bind(work.now).bind(work.look_ahead);
+        for Wanted { lane, until, count } in work.claims {
+            query = query.bind(lane).bind(until).bind(count);
+        }
+        let mut done = Done::default();
+        done.claimed.resize_with(wishes, Vec::new);
+        for row in query.fetch_all(&mut self.connection).await? {
+            take(&mut done, &row)?;
+        }
+        for claimed in &mut done.claimed {
+            claimed.sort_unstable_by_key(|it| it.hold.id);
+        }
+        Ok(done)
     }
 
     /// Undoes what a transaction did, if there is one.
     pub(crate) async fn rollback(&mut self) {
         let _ = sqlx::query("ROLLBACK").execute(&mut self.connection).await;
-    }
-
-    /// When the next message of each lane (a JSON array of names) becomes due.
-    pub(crate) async fn next_due(&mut self, lanes: String) -> sqlx::Result<Vec<(String, i64)>> {
-        let query = sqlx::query(NEXT.as_str()).bind(lanes);
-        let rows = query.fetch_all(&mut self.connection).await?;
-        let mut due = Vec::new();
-        for row in rows {
-            let delayed: Option<i64> = row.try_get_unchecked(1)?;
-            let leased: Option<i64> = row.try_get_unchecked(2)?;
-            if let Some(next) = delayed.into_iter().chain(leased).min() {
-                due.push((row.try_get_unchecked(0)?, next));
-            }
-        }
-        Ok(due)
     }
 
     /// Counts a lane at `now`.
@@ -223,4 +236,35 @@ impl Claims {
         query.execute(&mut self.connection).await?;
         Ok(())
     }
+}
+
+/// Takes what one row of a script says.
+fn take(done: &mut Done, row: &SqliteRow) -> sqlx::Result<()> {
+    let hold = || -> sqlx::Result<Hold> {
+        Ok(Hold { id: row.try_get_unchecked(1)?, token: row.try_get_unchecked(2)? })
+    };
+    match row.try_get_unchecked(0)? {
+        HELD => {
+            done.held.insert(hold()?);
+        }
+        NEXT => {
+            let delayed: Option<i64> = row.try_get_unchecked(2)?;
+            let leased: Option<i64> = row.try_get_unchecked(3)?;
+            if let Some(next) = delayed.into_iter().chain(leased).min() {
+                done.due.push((row.try_get_unchecked(1)?, next));
+            }
+        }
+        number => {
+            let claimed = Claimed {
+                hold: hold()?,
+                ticket: row.try_get_unchecked(3)?,
+                attempts: row.try_get_unchecked(4)?,
+                trace: row.try_get_unchecked(5)?,
+            };
+            let wish = usize::try_from(number - CLAIMED).ok();
+            let wish = wish.and_then(|wish| done.claimed.get_mut(wish));
+            wish.unwrap_or(&mut vec![]).push(claimed);
+        }
+    }
+    Ok(())
 }

@@ -1,7 +1,7 @@
 //! The one task that works on a queue's file: it settles, sends and claims in batches, and keeps
 //! those who wait for a message until there is one.
 
-use super::claim::{Claimed, Claims, Hold, Writes};
+use super::claim::{Claimed, Claims, Hold, Wanted, Work};
 use super::json_array::JsonArray;
 use super::log_stamp::LogStamp;
 use super::queue_file::QueueFile;
@@ -74,6 +74,8 @@ struct Outcome {
     held: HashSet<Hold>,
     /// What was claimed, for each lease asked for, in order.
     claimed: Vec<Vec<Claimed>>,
+    /// When the next message becomes due in lanes that were looked into.
+    due: Vec<(String, i64)>,
 }
 
 /// Operations sorted by what they are.
@@ -88,11 +90,14 @@ struct Batch {
 
 impl Batch {
     fn is_empty(&self) -> bool {
+        self.leases.is_empty() && self.only_leases()
+    }
+
+    fn only_leases(&self) -> bool {
         self.sends.is_empty()
             && self.extends.is_empty()
             && self.acks.is_empty()
             && self.releases.is_empty()
-            && self.leases.is_empty()
     }
 }
 
@@ -187,6 +192,7 @@ impl QueueWorker {
             self.start_afresh(false).await;
         }
         let mut lanes = self.lanes_that_moved();
+        self.due.retain(|lane, _| !lanes.contains(lane));
         let mut counting = Vec::new();
         let mut batch = self.sort(arrived, &mut lanes, &mut counting);
         self.waiting.retain(|lease| !lease.answer.is_closed());
@@ -198,7 +204,6 @@ impl QueueWorker {
             self.work(batch).await;
         }
         self.expire();
-        self.look_ahead(&lanes).await;
         for (lane, answer) in counting {
             let _ = answer.send(self.count(&lane).await);
         }
@@ -291,37 +296,40 @@ impl QueueWorker {
     }
 
     async fn transaction(&mut self, batch: &Batch) -> sqlx::Result<Outcome> {
-        let held = self.claims.begin(holds(batch)).await?;
         let now = now_micros();
-        let settles = !held.is_empty() || !batch.sends.is_empty();
-        if settles {
-            self.moved = Instant::now();
-            self.claims.write(writes(batch, &held, now)).await?;
-        }
-        let mut claimed: Vec<Vec<Claimed>> = batch.leases.iter().map(|_| vec![]).collect();
-        let mut groups: Vec<(&str, Duration, Vec<usize>)> = Vec::new();
+        let mut wishes: Vec<Wanted> = Vec::new();
+        let mut members: Vec<Vec<usize>> = Vec::new();
         for (index, lease) in batch.leases.iter().enumerate() {
-            let same = groups.iter_mut().find(|it| it.0 == lease.lane && it.1 == lease.ttl);
-            match same {
-                Some(group) => group.2.push(index),
-                None => groups.push((&lease.lane, lease.ttl, vec![index])),
+            let (until, count) = (after(now, lease.ttl), i64::from(lease.count));
+            match wishes.iter().position(|it| it.lane == lease.lane && it.until == until) {
+                Some(same) => {
+                    wishes[same].count += count;
+                    members[same].push(index);
+                }
+                None => {
+                    wishes.push(Wanted { lane: lease.lane.clone(), until, count });
+                    members.push(vec![index]);
+                }
             }
         }
-        for (lane, ttl, members) in groups {
-            let wanted = members.iter().map(|index| i64::from(batch.leases[*index].count)).sum();
-            let found = self.claims.claim(lane, now, after(now, ttl), wanted).await?;
+        let work = work(batch, wishes, now);
+        if work.writes {
+            self.moved = Instant::now();
+        }
+        let done = self.claims.transact(work).await?;
+        let mut claimed: Vec<Vec<Claimed>> = batch.leases.iter().map(|_| vec![]).collect();
+        for (found, members) in done.claimed.into_iter().zip(members) {
             let mut found = found.into_iter();
             for index in members {
                 let count = usize::from(batch.leases[index].count);
                 claimed[index] = found.by_ref().take(count).collect();
             }
         }
-        self.claims.commit().await?;
-        Ok(Outcome { held, claimed })
+        Ok(Outcome { held: done.held, claimed, due: done.due })
     }
 
     fn answer(&mut self, batch: Batch, outcome: Outcome) {
-        let Outcome { held, claimed } = outcome;
+        let Outcome { held, claimed, due } = outcome;
         // Only one of several who settle the same hold did it.
         let mut gone = HashSet::new();
         for (hold, answer) in batch.acks {
@@ -348,6 +356,10 @@ impl QueueWorker {
                 self.orphans.extend(claimed.iter().map(|it| it.hold));
             }
         }
+        let waited_for: HashSet<&str> =
+            self.waiting.iter().map(|lease| lease.lane.as_str()).collect();
+        self.due.extend(due);
+        self.due.retain(|lane, _| waited_for.contains(lane.as_str()));
     }
 
     /// Lets those go whose time is over.
@@ -358,27 +370,6 @@ impl QueueWorker {
         self.waiting = waiting;
         for lease in over {
             let _ = lease.answer.send(Ok(vec![]));
-        }
-    }
-
-    /// Finds out when the next message becomes due in lanes that changed and have somebody
-    /// waiting.
-    async fn look_ahead(&mut self, lanes: &BTreeSet<String>) {
-        let waited_for: HashSet<&str> =
-            self.waiting.iter().map(|lease| lease.lane.as_str()).collect();
-        self.due.retain(|lane, _| waited_for.contains(lane.as_str()) && !lanes.contains(lane));
-        let mut wanted = JsonArray::new();
-        let changed: Vec<_> =
-            lanes.iter().filter(|lane| waited_for.contains(lane.as_str())).collect();
-        if changed.is_empty() {
-            return;
-        }
-        for lane in changed {
-            wanted.push_row(lane);
-        }
-        match self.claims.next_due(wanted.finish()).await {
-            Ok(due) => self.due.extend(due),
-            Err(error) => tracing::warn!(%error, "the queue cannot look ahead"),
         }
     }
 
@@ -400,39 +391,35 @@ impl QueueWorker {
     }
 }
 
-/// All holds that a batch wants to settle or extend.
-fn holds(batch: &Batch) -> String {
-    let mut holds = JsonArray::new();
-    let settled = batch.acks.iter().map(|(hold, _)| hold);
-    let released = batch.releases.iter().map(|(hold, _, _)| hold);
-    let extended = batch.extends.iter().map(|(hold, _, _)| hold);
-    for hold in settled.chain(released).chain(extended) {
-        holds.push_row(&(hold.id, hold.token));
-    }
-    holds.finish()
-}
-
-fn writes(batch: &Batch, held: &HashSet<Hold>, now: i64) -> Writes {
-    let [mut acked, mut extended, mut released, mut sent] =
+fn work(batch: &Batch, claims: Vec<Wanted>, now: i64) -> Work {
+    let [mut acked, mut released, mut extended, mut sent, mut look_ahead] =
         std::array::from_fn(|_| JsonArray::new());
-    for (hold, _) in batch.acks.iter().filter(|(hold, _)| held.contains(hold)) {
-        acked.push_row(&(hold.id,));
+    for (hold, _) in &batch.acks {
+        acked.push_row(&(hold.id, hold.token));
     }
-    for (hold, ttl, _) in batch.extends.iter().filter(|(hold, _, _)| held.contains(hold)) {
-        extended.push_row(&(hold.id, after(now, *ttl)));
-    }
-    for (hold, delay, _) in batch.releases.iter().filter(|(hold, _, _)| held.contains(hold)) {
+    for (hold, delay, _) in &batch.releases {
         let state = if delay.is_zero() { READY } else { DELAYED };
-        released.push_row(&(hold.id, state, after(now, *delay)));
+        released.push_row(&(hold.id, hold.token, state, after(now, *delay)));
+    }
+    for (hold, ttl, _) in &batch.extends {
+        extended.push_row(&(hold.id, hold.token, after(now, *ttl)));
     }
     for (rows, _) in &batch.sends {
         sent.push(rows);
     }
-    Writes {
+    let lanes: BTreeSet<&str> = claims.iter().map(|wanted| wanted.lane.as_str()).collect();
+    for lane in lanes {
+        look_ahead.push_row(&lane);
+    }
+    Work {
         acked: acked.finish(),
-        extended: extended.finish(),
         released: released.finish(),
+        extended: extended.finish(),
         sent: sent.finish(),
+        writes: !batch.only_leases(),
+        claims,
+        now,
+        look_ahead: look_ahead.finish(),
     }
 }
 
