@@ -228,6 +228,9 @@ fn within(scope: Scope, record: &Record) -> bool {
 fn wanted(query: &TicketQuery, ticket: &Ticket) -> bool {
     match query {
         TicketQuery::Waiting => ticket.stage() == Stage::Waiting,
+        TicketQuery::WaitingAmong(ids) => {
+            ticket.stage() == Stage::Waiting && ids.contains(&ticket.id)
+        }
         TicketQuery::Ripe { due_by } => {
             ticket.stage() == Stage::Delayed && ticket.due_at <= *due_by
         }

@@ -2,7 +2,7 @@
 
 use crate::entity::{ticket, ticket_count};
 use crate::error;
-use crate::reads::{Reads, id, timestamp, unsigned};
+use crate::reads::{Reads, id, timestamp};
 use crate::sqlite::select;
 use printmill_backend::BackendError;
 use printmill_backend::database::{Alike, DeadQuery, OldestReady, StageCount, TicketQuery};
@@ -11,19 +11,12 @@ use printmill_domain::lane::{Class, Lane};
 use printmill_domain::ticket::{Stage, Ticket};
 use sea_orm::sea_query::Expr;
 use sea_orm::{
-    ColumnTrait, Condition, EntityTrait, FromQueryResult, QueryFilter, QueryOrder, QuerySelect,
-    Select, Statement,
+    ColumnTrait, Condition, ConnectionTrait, DbBackend, EntityTrait, QueryFilter, QueryOrder,
+    QuerySelect, QueryTrait, Select, Statement,
 };
+use serde::de::DeserializeOwned;
 
 const COUNT: &str = "count tickets";
-
-/// What `oldest_ready` selects.
-#[derive(Debug, FromQueryResult)]
-struct OldestRow {
-    lane: String,
-    merchant: String,
-    due_at: i64,
-}
 
 impl Reads {
     pub(crate) async fn tickets(&self, ids: &[TicketId]) -> Result<Vec<Ticket>, BackendError> {
@@ -64,63 +57,70 @@ impl Reads {
         self.ticket_documents(select).await
     }
 
+    /// The tickets that are selected, the longest due first.
     async fn ticket_documents(
         &self,
         select: Select<ticket::Entity>,
     ) -> Result<Vec<Ticket>, BackendError> {
         const READ: &str = "read tickets";
-        let documents: Vec<String> = select
-            .select_only()
-            .column(ticket::Column::Document)
-            .into_tuple()
-            .all(self.connection())
-            .await
-            .map_err(|error| error::orm(READ, error))?;
-        let read = |document: String| {
-            serde_json::from_str(&document)
-                .map_err(|error| error::corrupt(READ, "a ticket cannot be read").because(error))
+        let documents = select.select_only().column(ticket::Column::Document).into_query();
+        let mut tickets: Vec<Ticket> =
+            self.array(READ, select::array_of("document", documents)).await?;
+        tickets.sort_by_key(|ticket| (ticket.due_at, ticket.id));
+        Ok(tickets)
+    }
+
+    /// What a query gives as one JSON array. Each row of an answer crosses threads by itself, so
+    /// that one long row comes much sooner than many short ones.
+    async fn array<T: DeserializeOwned>(
+        &self,
+        operation: &'static str,
+        query: Statement,
+    ) -> Result<Vec<T>, BackendError> {
+        let row = self.connection().query_one_raw(query).await;
+        let row = row.map_err(|error| error::orm(operation, error))?;
+        let array: Option<String> = match row {
+            Some(row) => row.try_get_by_index(0).map_err(|error| error::orm(operation, error))?,
+            None => None,
         };
-        documents.into_iter().map(read).collect()
+        let Some(array) = array else { return Ok(vec![]) };
+        serde_json::from_str(&array)
+            .map_err(|error| error::corrupt(operation, "a row cannot be read").because(error))
     }
 
     pub(crate) async fn ticket_counts(&self) -> Result<Vec<StageCount>, BackendError> {
-        let rows = ticket_count::Entity::find()
+        type Row = (String, String, String, String, String, u64);
+        let columns = "json_array(lane, class, merchant, kind, stage, count)";
+        let counters = ticket_count::Entity::find()
             .filter(ticket_count::Column::Count.ne(0))
-            .all(self.connection())
-            .await
-            .map_err(|error| error::orm(COUNT, error))?;
-        let read = |row: ticket_count::Model| {
+            .select_only()
+            .expr_as(Expr::cust(columns), "counter")
+            .into_query();
+        let rows: Vec<Row> = self.array(COUNT, select::array_of("counter", counters)).await?;
+        let read = |(lane, class, merchant, kind, stage, count): Row| {
             let of = Alike {
-                lane: lane(&row.lane)?,
-                class: named(Class::from_name, &row.class)?,
-                merchant: id(COUNT, &row.merchant)?,
-                kind: row.kind,
+                lane: named(Lane::parse, &lane)?,
+                class: named(Class::from_name, &class)?,
+                merchant: id(COUNT, &merchant)?,
+                kind,
             };
-            let stage = named(Stage::from_name, &row.stage)?;
-            Ok(StageCount { of, stage, count: unsigned(row.count) })
+            Ok(StageCount { of, stage: named(Stage::from_name, &stage)?, count })
         };
         rows.into_iter().map(read).collect()
     }
 
     pub(crate) async fn oldest_ready(&self) -> Result<Vec<OldestReady>, BackendError> {
-        let statement = Statement::from_string(sea_orm::DbBackend::Sqlite, select::OLDEST_READY);
-        let rows = OldestRow::find_by_statement(statement)
-            .all(self.connection())
-            .await
-            .map_err(|error| error::orm(COUNT, error))?;
-        let read = |row: OldestRow| {
+        let oldest = Statement::from_string(DbBackend::Sqlite, select::OLDEST_READY);
+        let rows: Vec<(String, String, i64)> = self.array(COUNT, oldest).await?;
+        let read = |(lane, merchant, due_at): (String, String, i64)| {
             Ok(OldestReady {
-                lane: lane(&row.lane)?,
-                merchant: id(COUNT, &row.merchant)?,
-                due_at: timestamp(COUNT, row.due_at)?,
+                lane: named(Lane::parse, &lane)?,
+                merchant: id(COUNT, &merchant)?,
+                due_at: timestamp(COUNT, due_at)?,
             })
         };
         rows.into_iter().map(read).collect()
     }
-}
-
-fn lane(name: &str) -> Result<Lane, BackendError> {
-    named(Lane::parse, name)
 }
 
 fn named<T>(read: impl Fn(&str) -> Option<T>, name: &str) -> Result<T, BackendError> {
@@ -131,6 +131,12 @@ fn named<T>(read: impl Fn(&str) -> Option<T>, name: &str) -> Result<T, BackendEr
 fn condition(query: TicketQuery) -> Condition {
     match query {
         TicketQuery::Waiting => Condition::all().add(Expr::cust("stage = 'waiting'")),
+        TicketQuery::WaitingAmong(ids) => {
+            let ids: Vec<String> = ids.iter().map(TicketId::to_string).collect();
+            Condition::all()
+                .add(select::id_among(ids.iter().map(String::as_str)))
+                .add(Expr::cust("+stage = 'waiting'"))
+        }
         TicketQuery::Ripe { due_by } => Condition::all()
             .add(Expr::cust("stage = 'delayed'"))
             .add(ticket::Column::DueAt.lte(due_by.timestamp_micros())),

@@ -74,6 +74,8 @@ pub struct EventQuery {
 pub enum TicketQuery {
     /// Those that wait for their turn: queued, due, and not handed to the queue.
     Waiting,
+    /// Those of these that wait for their turn.
+    WaitingAmong(Vec<TicketId>),
     /// Those that wait for their time, which has come by then.
     Ripe {
         /// Due by then.

@@ -27,6 +27,10 @@ const SORTS: usize = 256;
 const LOOK: Duration = Duration::from_secs(10);
 /// A ticket that nobody has claimed so long after it was sent is marked as sent.
 const MARK_AFTER: Duration = Duration::from_millis(100);
+/// The shortest time between two looks, so that many commits cost one: while all that waits fits
+/// into the queue, and while it does not.
+const GAP: Duration = Duration::from_millis(1);
+const GAP_FULL: Duration = Duration::from_millis(4);
 /// How long to wait after the queue or database failed.
 const PAUSE_AFTER_ERROR: Duration = Duration::from_millis(500);
 
@@ -82,6 +86,8 @@ pub struct Pumped {
     pub sent: usize,
     /// How many wait, those included.
     pub waiting: u64,
+    /// Whether there are some that wait for their time.
+    pub delayed: bool,
     /// Another relay leads until then at least; nothing was done.
     pub led_elsewhere: Option<Timestamp>,
 }
@@ -125,25 +131,35 @@ impl Relay {
         tokio::pin!(shutdown);
         loop {
             commits.borrow_and_update();
-            let (pause, woken) = match self.pump().await {
+            let (gap, pause, woken) = match self.pump().await {
                 Ok(Pumped { led_elsewhere: Some(until), .. }) => {
                     let left = (until - self.clock.now()).to_std().unwrap_or_default();
                     self.unmarked.clear();
-                    (left + Duration::from_millis(1), false)
+                    (GAP, left + Duration::from_millis(1), false)
                 }
-                Ok(Pumped { sent, waiting, .. }) if sent > 0 && waiting > sent as u64 => continue,
-                Ok(Pumped { waiting: 0, .. }) => (self.until_next_due(LOOK).await, true),
-                Ok(_) => (MARK_AFTER, true),
+                Ok(Pumped { sent, waiting, .. }) if sent > 0 && waiting > sent as u64 => {
+                    (GAP, GAP, true)
+                }
+                Ok(Pumped { waiting: 0, delayed: false, .. }) => (GAP, LOOK, true),
+                Ok(Pumped { waiting: 0, .. }) => (GAP, self.until_next_due(LOOK).await, true),
+                Ok(_) => (GAP_FULL, MARK_AFTER, true),
                 Err(error) => {
                     tracing::warn!(error = %error.chain(), "relay could not hand tickets over");
-                    (PAUSE_AFTER_ERROR, false)
+                    (GAP, PAUSE_AFTER_ERROR, false)
+                }
+            };
+            let looked = Instant::now();
+            let next = async {
+                tokio::select! {
+                    biased;
+                    _ = commits.changed(), if woken => tokio::time::sleep_until(looked + gap).await,
+                    () = tokio::time::sleep(pause) => {}
                 }
             };
             tokio::select! {
                 biased;
                 () = &mut shutdown => break,
-                _ = commits.changed(), if woken => {}
-                () = tokio::time::sleep(pause) => {}
+                () = next => {}
             }
         }
         if let Some(mut candidate) = self.candidate.take() {
@@ -163,11 +179,14 @@ impl Relay {
     /// Lets those whose time has come wait for their turn, hands over those whose turn it is, and
     /// marks those that the queue has had for a while.
     pub async fn pump(&mut self) -> Result<Pumped, BackendError> {
-        let ripe = TicketQuery::Ripe { due_by: self.clock.now() };
-        let ripe = self.database.find_tickets(ripe, BATCH).await?;
-        let mut waiting = self.database.find_tickets(TicketQuery::Waiting, BATCH).await?;
-        let nothing = Pumped { sent: 0, waiting: 0, led_elsewhere: None };
-        if ripe.is_empty() && waiting.is_empty() {
+        let mut counts = self.database.ticket_counts().await?;
+        let delayed = at_stage(&counts, Stage::Delayed) > 0;
+        let ripe = match delayed {
+            true => self.ripe().await?,
+            false => vec![],
+        };
+        let nothing = Pumped { sent: 0, waiting: 0, delayed, led_elsewhere: None };
+        if ripe.is_empty() && at_stage(&counts, Stage::Waiting) == 0 {
             self.unmarked.clear();
             return Ok(nothing);
         }
@@ -178,25 +197,28 @@ impl Relay {
         }
         if !ripe.is_empty() {
             self.ripen(ripe).await?;
-            waiting = self.database.find_tickets(TicketQuery::Waiting, BATCH).await?;
+            counts = self.database.ticket_counts().await?;
         }
-        self.take_turns(waiting).await
+        let (sent, waiting) = self.take_turns(&counts).await?;
+        Ok(Pumped { sent, waiting, ..nothing })
     }
 
-    /// `waiting` are the first of those that wait; all of them, if they are fewer than a batch.
-    async fn take_turns(&mut self, waiting: Vec<Ticket>) -> Result<Pumped, BackendError> {
-        let all = waiting.len() < BATCH as usize;
-        let counts = self.database.ticket_counts().await?;
-        let marking = self.forget_claimed(&waiting, all).await?;
-        let rooms = self.rooms(&counts);
-        let total: u64 =
-            counts.iter().filter(|it| it.stage == Stage::Waiting).map(|it| it.count).sum();
-        let candidates = match (rooms.is_empty(), all) {
+    async fn ripe(&self) -> Result<Vec<Ticket>, BackendError> {
+        let due_by = self.clock.now();
+        self.database.find_tickets(TicketQuery::Ripe { due_by }, BATCH).await
+    }
+
+    /// How many were sent, and how many waited.
+    async fn take_turns(&mut self, counts: &[StageCount]) -> Result<(usize, u64), BackendError> {
+        let marking = self.forget_claimed().await?;
+        let rooms = self.rooms(counts);
+        let total = at_stage(counts, Stage::Waiting);
+        let candidates = match (rooms.is_empty(), total < u64::from(BATCH)) {
             (true, _) => vec![],
-            (false, true) => waiting,
-            (false, false) => self.look_up(&counts, &rooms).await?,
+            (false, true) => self.database.find_tickets(TicketQuery::Waiting, BATCH).await?,
+            (false, false) => self.look_up(counts, &rooms).await?,
         };
-        let chosen = self.choose(candidates, &counts, &rooms);
+        let chosen = self.choose(candidates, counts, &rooms);
         let (sent, outcome) = self.send(chosen).await;
         let (now, count) = (Instant::now(), sent.len());
         self.unmarked.extend(sent.into_iter().map(|ticket| (ticket.id, (ticket, now))));
@@ -206,27 +228,19 @@ impl Relay {
         for id in marked {
             self.unmarked.remove(&id);
         }
-        outcome.map(|()| Pumped { sent: count, waiting: total, led_elsewhere: None })
+        outcome.map(|()| (count, total))
     }
 
     /// Forgets those that somebody claimed meanwhile, and returns those whose mark is due.
-    async fn forget_claimed(
-        &mut self,
-        waiting: &[Ticket],
-        all: bool,
-    ) -> Result<Vec<Ticket>, BackendError> {
+    async fn forget_claimed(&mut self) -> Result<Vec<Ticket>, BackendError> {
         if self.unmarked.is_empty() {
             return Ok(vec![]);
         }
-        let mut still: HashMap<TicketId, u64> =
-            waiting.iter().map(|ticket| (ticket.id, ticket.version)).collect();
-        if !all {
-            let unseen = self.unmarked.keys().filter(|id| !still.contains_key(*id));
-            let unseen: Vec<TicketId> = unseen.copied().collect();
-            let found = self.database.tickets(&unseen).await?;
-            let found = found.into_iter().filter(|ticket| ticket.stage() == Stage::Waiting);
-            still.extend(found.map(|ticket| (ticket.id, ticket.version)));
-        }
+        let unmarked = TicketQuery::WaitingAmong(self.unmarked.keys().copied().collect());
+        let most = u32::try_from(self.unmarked.len()).unwrap_or(u32::MAX);
+        let still = self.database.find_tickets(unmarked, most).await?;
+        let still: HashMap<TicketId, u64> =
+            still.into_iter().map(|ticket| (ticket.id, ticket.version)).collect();
         self.unmarked.retain(|id, (ticket, _)| still.get(id) == Some(&ticket.version));
         let now = Instant::now();
         let ripe = self.unmarked.values().filter(|(_, since)| now - *since >= MARK_AFTER);
@@ -397,6 +411,10 @@ impl LaneState {
     fn new() -> Self {
         Self { window: Window::new(), turns: Turns::default() }
     }
+}
+
+fn at_stage(counts: &[StageCount], stage: Stage) -> u64 {
+    counts.iter().filter(|it| it.stage == stage).map(|it| it.count).sum()
 }
 
 fn message(ticket: &Ticket) -> Message {

@@ -2,7 +2,17 @@
 
 use printmill_backend::database::Alike;
 use printmill_domain::event::Shard;
-use sea_orm::sea_query::{Expr, SimpleExpr};
+use sea_orm::sea_query::{Alias, Expr, Query, SelectStatement, SimpleExpr};
+use sea_orm::{DbBackend, Statement};
+
+/// All that a query gives in a column of JSON, as one JSON array.
+pub(crate) fn array_of(column: &'static str, query: SelectStatement) -> Statement {
+    let array = Query::select()
+        .expr(Expr::cust(format!("'[' || group_concat({column}, ',') || ']'")))
+        .from_subquery(query, Alias::new("part"))
+        .to_owned();
+    DbBackend::Sqlite.build(&array)
+}
 
 /// Whether the id is one of several.
 pub(crate) fn id_among<'a>(ids: impl Iterator<Item = &'a str>) -> SimpleExpr {
@@ -29,18 +39,20 @@ pub(crate) fn first_of_each(of: &[Alike], each: u32) -> SimpleExpr {
     )
 }
 
-/// What has been ready the longest, by lane and merchant. Of what waits, one look into the index
-/// for each counter; what was sent is never much.
+/// What has been ready the longest, by lane and merchant, as one JSON array. Of what waits, one
+/// look into the index for each counter; what was sent is never much.
 pub(crate) const OLDEST_READY: &str = "
-SELECT lane, merchant, min(due_at) AS due_at FROM (
-    SELECT c.lane, c.merchant, (
-        SELECT t.due_at FROM ticket AS t WHERE t.stage = 'waiting' AND t.lane = c.lane
-        AND t.class = c.class AND t.merchant = c.merchant AND t.kind = c.kind
-        ORDER BY t.due_at LIMIT 1
-    ) AS due_at FROM ticket_count AS c WHERE c.stage = 'waiting'
-    UNION ALL
-    SELECT lane, merchant, due_at FROM ticket WHERE stage = 'sent'
-) WHERE due_at IS NOT NULL GROUP BY lane, merchant";
+SELECT '[' || group_concat(json_array(lane, merchant, due_at), ',') || ']' FROM (
+    SELECT lane, merchant, min(due_at) AS due_at FROM (
+        SELECT c.lane, c.merchant, (
+            SELECT t.due_at FROM ticket AS t WHERE t.stage = 'waiting' AND t.lane = c.lane
+            AND t.class = c.class AND t.merchant = c.merchant AND t.kind = c.kind
+            ORDER BY t.due_at LIMIT 1
+        ) AS due_at FROM ticket_count AS c WHERE c.stage = 'waiting'
+        UNION ALL
+        SELECT lane, merchant, due_at FROM ticket WHERE stage = 'sent'
+    ) WHERE due_at IS NOT NULL GROUP BY lane, merchant
+)";
 
 /// Whether an event is a merchant's, said so that SQLite does not look it up by that.
 pub(crate) fn merchant_without_index(merchant: String) -> SimpleExpr {

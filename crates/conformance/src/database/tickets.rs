@@ -106,9 +106,12 @@ async fn waiting_are_queued_due_and_not_handed_over(subject: Store) -> anyhow::R
         elsewhere,
         due(4),
     ];
-    let [last, .., elsewhere, before] = store(&database, stored).await?;
+    let [last, _, sent, _, _, _, elsewhere, before] = store(&database, stored).await?;
     let found = find(&database, TicketQuery::Waiting, 100).await?;
     ensure!(found == [elsewhere, before, last], "{found:?}");
+    let among = TicketQuery::WaitingAmong(vec![last, sent, before, id(1)]);
+    let found = find(&database, among, 100).await?;
+    ensure!(found == [before, last], "{found:?} among some");
     Ok(())
 }
 
