@@ -142,7 +142,7 @@ impl Relay {
                 }
                 Ok(Pumped { waiting: 0, delayed: false, .. }) => (GAP, LOOK, true),
                 Ok(Pumped { waiting: 0, .. }) => (GAP, self.until_next_due(LOOK).await, true),
-                Ok(_) => (GAP_FULL, MARK_AFTER, true),
+                Ok(_) => (GAP_FULL, self.until_next_mark(), true),
                 Err(error) => {
                     tracing::warn!(error = %error.chain(), "relay could not hand tickets over");
                     (GAP, PAUSE_AFTER_ERROR, false)
@@ -165,6 +165,12 @@ impl Relay {
         if let Some(mut candidate) = self.candidate.take() {
             candidate.resign().await;
         }
+    }
+
+    /// How long until a mark is due; not for ever without any, since limits may let more through.
+    fn until_next_mark(&self) -> Duration {
+        let oldest = self.unmarked.values().map(|(_, since)| *since).min();
+        oldest.map_or(MARK_AFTER, |since| MARK_AFTER.saturating_sub(since.elapsed()))
     }
 
     /// How long until a ticket becomes due that is known already, but no longer than `most`.
