@@ -9,6 +9,7 @@ mod intake;
 mod jobs;
 mod latency;
 mod machine;
+mod raw_backend;
 mod raw_jobs;
 mod raw_sqlite;
 mod scaling;
