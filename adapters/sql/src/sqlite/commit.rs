@@ -12,99 +12,110 @@ use printmill_domain::ids::{Id, TicketId};
 use printmill_domain::ticket::Stage;
 use sea_orm::sqlx::sqlite::{SqliteConnection, SqliteRow};
 use sea_orm::sqlx::{self, Row};
-use std::sync::LazyLock;
+use std::collections::BTreeMap;
 
 const OPERATION: &str = "commit a change";
 
 /// How a batch went: an answer for each change, in order.
 pub(crate) type Answers = Vec<Result<(), CommitError>>;
 
-/// Where the parameters after the kinds are.
+/// What a batch touches, by number: the kinds of records come first, from 1.
 const TICKETS: usize = Kind::ALL.len() + 1;
 const EVENTS: usize = TICKETS + 1;
 const REQUESTS: usize = EVENTS + 1;
 const HEAD: usize = REQUESTS + 1;
-const COUNTS: usize = HEAD + 1;
 
-/// Begins a transaction and looks up what is stored of all that a batch touches.
+/// Begins a transaction and looks up what is stored of all that a batch touches; each of it has a
+/// parameter, in order. What it does not touch is not in the script: most batches are of few sorts.
 ///
-/// Every row says in its first column which parameter asked for it.
-static LOOK_UP: LazyLock<String> = LazyLock::new(|| {
-    let mut parts: Vec<String> = Vec::new();
-    for (index, kind) in Kind::ALL.iter().enumerate() {
-        let number = index + 1;
-        parts.push(format!(
-            "SELECT {number}, id, NULL, NULL, NULL, version, NULL, NULL FROM \"{}\" \
-             WHERE id IN (SELECT value FROM json_each(${number}))",
-            kind.name()
-        ));
+/// Every row says in its first column what it is.
+fn look_up_script(touched: &[usize]) -> String {
+    let mut parts = Vec::with_capacity(touched.len() + 1);
+    for (place, parameter) in touched.iter().zip(1..) {
+        parts.push(match *place {
+            TICKETS => format!(
+                "SELECT {TICKETS}, id, stage, NULL, NULL, version, attempt, token FROM ticket \
+                 WHERE id IN (SELECT value FROM json_each(${parameter}))"
+            ),
+            EVENTS => format!(
+                "SELECT {EVENTS}, e.stream, NULL, NULL, NULL, e.sequence, NULL, NULL \
+                 FROM json_each(${parameter}) AS j CROSS JOIN event_log AS e \
+                 ON e.stream = j.value ->> 0 AND e.sequence = j.value ->> 1 UNION ALL \
+                 SELECT {HEAD}, '', NULL, NULL, NULL, coalesce(max(seq), 0), NULL, \
+                 (SELECT latest FROM event_log ORDER BY seq DESC LIMIT 1) FROM event_log"
+            ),
+            REQUESTS => format!(
+                "SELECT {REQUESTS}, r.merchant, r.id, r.fingerprint, r.outcome, r.at, NULL, NULL \
+                 FROM json_each(${parameter}) AS j CROSS JOIN request AS r \
+                 ON r.merchant = j.value ->> 0 AND r.id = j.value ->> 1"
+            ),
+            kind => format!(
+                "SELECT {kind}, id, NULL, NULL, NULL, version, NULL, NULL FROM \"{}\" \
+                 WHERE id IN (SELECT value FROM json_each(${parameter}))",
+                Kind::ALL[kind - 1].name()
+            ),
+        });
     }
-    parts.push(format!(
-        "SELECT {TICKETS}, id, stage, NULL, NULL, version, attempt, token FROM ticket \
-         WHERE id IN (SELECT value FROM json_each(${TICKETS}))"
-    ));
-    parts.push(format!(
-        "SELECT {EVENTS}, e.stream, NULL, NULL, NULL, e.sequence, NULL, NULL \
-         FROM json_each(${EVENTS}) AS j CROSS JOIN event_log AS e \
-         ON e.stream = j.value ->> 0 AND e.sequence = j.value ->> 1"
-    ));
-    parts.push(format!(
-        "SELECT {REQUESTS}, r.merchant, r.id, r.fingerprint, r.outcome, r.at, NULL, NULL \
-         FROM json_each(${REQUESTS}) AS j CROSS JOIN request AS r \
-         ON r.merchant = j.value ->> 0 AND r.id = j.value ->> 1"
-    ));
-    parts.push(format!(
-        "SELECT {HEAD}, '', NULL, NULL, NULL, coalesce(max(seq), 0), NULL, \
-         (SELECT latest FROM event_log ORDER BY seq DESC LIMIT 1) FROM event_log"
-    ));
     format!("BEGIN IMMEDIATE; {}", parts.join(" UNION ALL "))
-});
+}
 
-/// Writes all rows and commits.
-static APPLY: LazyLock<String> = LazyLock::new(|| {
-    let mut script = String::new();
-    for (index, kind) in Kind::ALL.iter().enumerate() {
-        let columns =
-            ["merchant", "facility", "version", "state", "created_at", "updated_at", "document"];
-        script.push_str(&upsert(kind.name(), &columns, index + 1));
+const RECORD_COLUMNS: [&str; 7] =
+    ["merchant", "facility", "version", "state", "created_at", "updated_at", "document"];
+const TICKET_COLUMNS: [&str; 14] = [
+    "merchant",
+    "lane",
+    "kind",
+    "state",
+    "attempt",
+    "token",
+    "lease_until",
+    "due_at",
+    "sent_at",
+    "version",
+    "created_at",
+    "class",
+    "stage",
+    "document",
+];
+
+/// Writes all rows and commits. The parameters are those of what is written, in order; after that
+/// of the tickets comes that of the counters, after that of the events the head.
+fn apply_script(written: &[usize]) -> String {
+    let (mut script, mut parameter) = (String::new(), 0);
+    let mut next = || {
+        parameter += 1;
+        parameter
+    };
+    for place in written {
+        let rows = next();
+        script.push_str(&match *place {
+            TICKETS => format!(
+                "{} INSERT INTO ticket_count (lane, class, merchant, kind, stage, count) \
+                 SELECT {} FROM json_each(${}) WHERE true \
+                 ON CONFLICT DO UPDATE SET count = count + excluded.count; \
+                 DELETE FROM ticket_count WHERE count = 0;",
+                upsert("ticket", &TICKET_COLUMNS, rows),
+                values(6),
+                next()
+            ),
+            EVENTS => format!(
+                "INSERT INTO event_log \
+                 (seq, merchant, stream, sequence, kind, subject, data, at, trace, latest) \
+                 SELECT ${} + key + 1, {} FROM json_each(${rows});",
+                next(),
+                values(9)
+            ),
+            REQUESTS => format!(
+                "INSERT INTO request (merchant, id, fingerprint, outcome, at) \
+                 SELECT {} FROM json_each(${rows});",
+                values(5)
+            ),
+            kind => upsert(Kind::ALL[kind - 1].name(), &RECORD_COLUMNS, rows),
+        });
     }
-    let columns = [
-        "merchant",
-        "lane",
-        "kind",
-        "state",
-        "attempt",
-        "token",
-        "lease_until",
-        "due_at",
-        "sent_at",
-        "version",
-        "created_at",
-        "class",
-        "stage",
-        "document",
-    ];
-    script.push_str(&upsert("ticket", &columns, TICKETS));
-    script.push_str(&format!(
-        "INSERT INTO ticket_count (lane, class, merchant, kind, stage, count) \
-         SELECT {} FROM json_each(${COUNTS}) WHERE true \
-         ON CONFLICT DO UPDATE SET count = count + excluded.count; \
-         DELETE FROM ticket_count WHERE count = 0;",
-        values(6)
-    ));
-    script.push_str(&format!(
-        "INSERT INTO event_log (seq, merchant, stream, sequence, kind, subject, data, at, trace, \
-         latest) SELECT ${HEAD} + key + 1, {} FROM json_each(${EVENTS});",
-        values(9)
-    ));
-    script.push_str(&format!(
-        "INSERT INTO request (merchant, id, fingerprint, outcome, at) \
-         SELECT {} FROM json_each(${REQUESTS});",
-        values(5)
-    ));
     script.push_str("COMMIT");
     script
-});
+}
 
 fn values(count: usize) -> String {
     let values: Vec<String> = (0..count).map(|index| format!("value ->> {index}")).collect();
@@ -173,23 +184,25 @@ async fn look_up(
     connection: &mut SqliteConnection,
     batch: &[&ChangeRows],
 ) -> Result<Stored, Failure> {
-    let mut keys: Vec<JsonArray> = (0..REQUESTS).map(|_| JsonArray::new()).collect();
+    let mut keys: BTreeMap<usize, JsonArray> = BTreeMap::new();
     for change in batch {
         for record in &change.records {
-            keys[parameter_of(record.kind) - 1].push_row(&record.id);
+            keys.entry(place_of(record.kind)).or_default().push_row(&record.id);
         }
         for ticket in &change.tickets {
-            keys[TICKETS - 1].push_row(&ticket.ticket.id);
+            keys.entry(TICKETS).or_default().push_row(&ticket.ticket.id);
         }
         for event in &change.events {
-            keys[EVENTS - 1].push_row(&(&event.stream, event.sequence));
+            keys.entry(EVENTS).or_default().push_row(&(&event.stream, event.sequence));
         }
         if let Some(row) = &change.request {
-            keys[REQUESTS - 1].push_row(&(&change.merchant, &row.request.id));
+            let key = (&change.merchant, &row.request.id);
+            keys.entry(REQUESTS).or_default().push_row(&key);
         }
     }
-    let mut query = sqlx::query(LOOK_UP.as_str());
-    for array in keys {
+    let touched: Vec<usize> = keys.keys().copied().collect();
+    let mut query = sqlx::query(sqlx::AssertSqlSafe(look_up_script(&touched)));
+    for array in keys.into_values() {
         query = query.bind(array.finish());
     }
     let mut stored = Stored::default();
@@ -252,36 +265,48 @@ async fn apply(
     stored: &Stored,
 ) -> Result<(), Failure> {
     let mut latest = stored.latest.unwrap_or(i64::MIN);
-    let mut rows: Vec<JsonArray> = (0..REQUESTS).map(|_| JsonArray::new()).collect();
+    let mut rows: BTreeMap<usize, JsonArray> = BTreeMap::new();
     for (change, versions) in admitted {
         for record in &change.records {
-            rows[parameter_of(record.kind) - 1].push(&record.row);
+            rows.entry(place_of(record.kind)).or_default().push(&record.row);
         }
         for (ticket, version) in change.tickets.iter().zip(versions) {
-            rows[TICKETS - 1].push(&ticket.row(*version).map_err(Failure::Backend)?);
+            let row = ticket.row(*version).map_err(Failure::Backend)?;
+            rows.entry(TICKETS).or_default().push(&row);
         }
         for event in &change.events {
             latest = latest.max(event.at);
-            rows[EVENTS - 1].push(&event.row(latest));
+            rows.entry(EVENTS).or_default().push(&event.row(latest));
         }
         if let Some(request) = &change.request {
-            rows[REQUESTS - 1].push(&request.row);
+            rows.entry(REQUESTS).or_default().push(&request.row);
         }
     }
-    let mut query = sqlx::query(APPLY.as_str());
-    for array in rows {
+    let written: Vec<usize> = rows.keys().copied().collect();
+    let mut query = sqlx::query(sqlx::AssertSqlSafe(apply_script(&written)));
+    for (place, array) in rows {
         query = query.bind(array.finish());
+        match place {
+            TICKETS => query = query.bind(counts(stored)),
+            EVENTS => query = query.bind(stored.head),
+            _ => {}
+        }
     }
+    query.execute(&mut *connection).await?;
+    Ok(())
+}
+
+/// How the counters of tickets change.
+fn counts(stored: &Stored) -> String {
     let mut counts = JsonArray::new();
     for ((of, stage), by) in stored.counts.iter().filter(|(_, by)| **by != 0) {
         let Sort { lane, class, merchant, kind } = of;
         counts.push_row(&(lane, class.name(), merchant, kind, stage.name(), by));
     }
-    query.bind(stored.head).bind(counts.finish()).execute(&mut *connection).await?;
-    Ok(())
+    counts.finish()
 }
 
-/// The number of the parameter with the records of a kind, from 1.
-fn parameter_of(kind: Kind) -> usize {
+/// The number of a kind of records.
+fn place_of(kind: Kind) -> usize {
     Kind::ALL.iter().position(|it| *it == kind).unwrap_or_default() + 1
 }

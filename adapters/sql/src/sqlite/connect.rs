@@ -29,7 +29,7 @@ pub(crate) fn writing(path: &Path, synchronous: SqliteSynchronous) -> SqliteConn
         .pragma("temp_store", "memory")
         .pragma("wal_autocheckpoint", "4000")
         .pragma("journal_size_limit", "67108864")
-        .statement_cache_capacity(32)
+        .statement_cache_capacity(96)
         .row_buffer_size(1024)
         .disable_statement_logging()
 }

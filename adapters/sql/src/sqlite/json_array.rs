@@ -6,6 +6,12 @@ use serde::Serialize;
 #[derive(Debug)]
 pub(crate) struct JsonArray(String);
 
+impl Default for JsonArray {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 impl JsonArray {
     pub(crate) fn new() -> Self {
         Self(String::from("["))
