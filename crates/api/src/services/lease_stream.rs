@@ -28,10 +28,8 @@ use tonic::Status;
 const CONCURRENCY_MAX: u32 = 256;
 /// The most tickets that are leased at once.
 const PART_MAX: usize = 32;
-/// While nothing may be leased, how often to look whether that changed elsewhere: at first, and
-/// when nothing has happened for a while.
-const POLL: Duration = Duration::from_millis(250);
-const POLL_MAX: Duration = Duration::from_secs(1);
+/// How often to look at least, also when no commit was told of.
+const LOOK: Duration = Duration::from_secs(10);
 /// A ticket that its client does not take for so long is released.
 const PATIENCE: Duration = HEARTBEAT;
 /// After a commit, how long to wait for more of them before reading.
@@ -81,7 +79,7 @@ pub(super) async fn open(
         commits: edge.services.database.commits(),
         // The first sign of life says at once that the stream is open.
         beat_at: Instant::now(),
-        idle: POLL,
+        look_in: LOOK,
         _keeper: AbortOnDropHandle::new(tokio::spawn(keep(pending.clone(), edge.stopping.clone()))),
         pending,
         over: false,
@@ -158,7 +156,8 @@ struct LeaseStream {
     commits: watch::Receiver<u64>,
     /// When the next sign of life is due.
     beat_at: Instant,
-    idle: Duration,
+    /// When a lease ends that the worker holds, but not later than the next look.
+    look_in: Duration,
     pending: Arc<Pending>,
     _keeper: AbortOnDropHandle<()>,
     over: bool,
@@ -190,7 +189,7 @@ impl LeaseStream {
                 Err(problem) => return Some(Err(problem)),
                 Ok(0) => self.wait().await,
                 Ok(free) => match self.take(free).await {
-                    Ok(()) => self.idle = POLL,
+                    Ok(()) => {}
                     Err(problem) => return Some(Err(problem)),
                 },
             }
@@ -201,6 +200,7 @@ impl LeaseStream {
     async fn free(&mut self) -> Result<usize, Problem> {
         let worker = self.edge.worker(&self.order).await?;
         let limit = worker.and_then(|worker| worker.limit(&self.order.lane));
+        self.look_in = LOOK;
         let most = limit.map_or(self.most, |limit| self.most.min(limit.into()));
         if most > 0 && self.held.len() >= most {
             self.forget_ended().await?;
@@ -213,6 +213,8 @@ impl LeaseStream {
         let ids: Vec<TicketId> = self.held.iter().map(|fence| fence.ticket).collect();
         let found = self.edge.services.database.tickets(&ids).await?;
         let now = self.edge.services.clock.now();
+        let ends = found.iter().filter_map(|ticket| (ticket.lease_until? - now).to_std().ok());
+        self.look_in = ends.min().unwrap_or(LOOK).min(LOOK);
         let found: HashMap<_, _> = found.into_iter().map(|ticket| (ticket.id, ticket)).collect();
         self.held.retain(|fence| {
             let ticket = found.get(&fence.ticket);
@@ -235,11 +237,8 @@ impl LeaseStream {
 
     async fn wait(&mut self) {
         tokio::select! {
-            _ = self.commits.changed() => {
-                self.idle = POLL;
-                tokio::time::sleep(GATHER).await;
-            }
-            () = tokio::time::sleep(self.idle) => self.idle = (self.idle * 2).min(POLL_MAX),
+            _ = self.commits.changed() => tokio::time::sleep(GATHER).await,
+            () = tokio::time::sleep(self.look_in) => {}
             () = tokio::time::sleep_until(self.beat_at) => {}
             () = self.edge.stopping.cancelled() => {}
         }

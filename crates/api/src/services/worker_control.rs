@@ -32,8 +32,8 @@ const LANES_MAX: usize = 16;
 const TICKETS_MAX: usize = 256;
 /// The most characters of a name and a version.
 const NAME_MAX: usize = 100;
-/// How often to look for what other processes committed.
-const POLL: Duration = Duration::from_secs(1);
+/// How often to look at least, also when no commit was told of.
+const LOOK: Duration = Duration::from_secs(10);
 /// Between two looks at least, however much is committed.
 const GATHER: Duration = Duration::from_millis(100);
 /// After a worker was asked for a report, how long to wait before it is asked again.
@@ -234,7 +234,7 @@ impl Control {
     async fn wait(&mut self) {
         tokio::select! {
             _ = self.commits.changed() => tokio::time::sleep(GATHER).await,
-            () = tokio::time::sleep(POLL) => {}
+            () = tokio::time::sleep(LOOK) => {}
             () = tokio::time::sleep_until(self.beat_at) => {}
             () = self.stopping.cancelled() => {}
         }
