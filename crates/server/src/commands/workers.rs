@@ -14,11 +14,11 @@ const PART: i32 = 100;
 #[derive(Debug, Subcommand)]
 #[command(after_help = "\
 A worker is a process with the role `worker`, or a program outside that announced itself over the
-API. Each has a record: what it serves, what it works on, and what is wanted of it. A command changes
-the record and wakes the worker, which acts within moments. If that goes astray, it acts with its next
-heartbeat (3 s) while it works, or with its next report (a minute) while it does not; one outside
-gets no tickets against what is wanted in any case. What is wanted ends with the process: a new one
-begins as configured.
+API. Each has a record: what it serves, what it works on, and what is wanted of it. A command
+changes the record and wakes the worker, which acts within moments. If that goes astray, it acts
+with its next heartbeat (3 s) while it works, or with its next report (a minute) while it does not;
+one outside gets no tickets against what is wanted in any case. What is wanted ends with the
+process: a new one begins as configured.
 
 `printmill tickets` shows single tickets, `printmill queues` what waits.")]
 pub(crate) enum WorkersCommand {
