@@ -67,6 +67,14 @@ fn case(
         "FacilityService/ReportPrintJob" => {
             hidden(json!({ "printJobId": made.job, "state": "PRINT_JOB_STATE_PRINTING" }))
         }
+        _ => work(method, lease_token, lane, worker).or_else(|| operations(method)),
+    }
+}
+
+/// The same of the methods for workers.
+fn work(method: &str, lease_token: &str, lane: &str, worker: &str) -> Option<Stranger> {
+    use Stranger::Gets;
+    match method {
         "WorkService/LeaseWork" => Some(Gets(Code::PermissionDenied, json!({ "lane": lane }))),
         "WorkService/StreamWork" => {
             let wanted = json!({ "lane": lane, "concurrency": 1 });
@@ -76,7 +84,7 @@ fn case(
             let lanes = json!([{ "lane": lane, "concurrency": 1 }]);
             Some(Gets(Code::PermissionDenied, json!({ "name": "x", "lanes": lanes })))
         }
-        "WorkService/ReportWork" => hidden(json!({ "workerId": worker })),
+        "WorkService/ReportWork" => Some(Gets(Code::NotFound, json!({ "workerId": worker }))),
         "WorkService/CreateWorkUpload" => {
             Some(Gets(Code::LeaseLost, json!({ "leaseToken": lease_token, "size": 1 })))
         }
@@ -87,6 +95,14 @@ fn case(
             let message = json!({ "leaseToken": lease_token, "message": "paper jam" });
             Some(Gets(Code::LeaseLost, message))
         }
+        _ => None,
+    }
+}
+
+/// The same of the methods for operators.
+fn operations(method: &str) -> Option<Stranger> {
+    use Stranger::Gets;
+    match method {
         "OperationsService/GetTicket"
         | "OperationsService/CancelTicket"
         | "OperationsService/CreateSchedule"

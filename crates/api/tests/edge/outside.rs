@@ -365,12 +365,14 @@ async fn only_the_key_that_announced_a_worker_speaks_for_it() {
     let asked = json!({ "lane": LANE, "holder": "other" });
     let lease = world.wire.post("/v1/work:lease", &other, asked).await.json();
     assert_eq!(lease["leases"][0]["ticketId"], json!(running.to_string()));
-    for (method, message) in [
-        ("control", announcement(&id)),
-        ("report", json!({ "workerId": id })),
-        ("lease", json!({ "lane": LANE, "workerId": id })),
-        ("stream", json!({ "lane": LANE, "workerId": id, "concurrency": 1 })),
-    ] {
+    let streaming = json!({ "lane": LANE, "workerId": id, "concurrency": 1 });
+    for (method, message) in [("ControlWork", announcement(&id)), ("StreamWork", streaming)] {
+        let opened = Stream::open(&world, Protocol::Rest, method, &other, message).await;
+        assert_eq!(opened.err(), Some(Code::NotFound), "{method}");
+    }
+    for (method, message) in
+        [("report", json!({ "workerId": id })), ("lease", json!({ "lane": LANE, "workerId": id }))]
+    {
         let answer = world.wire.post(&format!("/v1/work:{method}"), &other, message).await;
         assert_eq!((answer.code(), answer.status), (Code::NotFound, 404), "{method}");
     }
