@@ -1,6 +1,6 @@
-"""A Printmill worker in Python: leases pictures to inspect, looks into them, and answers.
+"""A Printmill worker in Python: gets pictures to inspect as they come, looks into them, and answers.
 
-It needs nothing but the address of a node and a worker's key.
+Operators see it in `printmill workers list`, drain it, and cancel what it works on. It needs nothing but the address of a node and a worker's key.
 """
 
 import argparse
@@ -18,6 +18,11 @@ sys.path.insert(0, os.environ.get("PRINTMILL_STUBS", os.path.join(os.path.dirnam
 from printmill.v1 import work_pb2, work_pb2_grpc  # noqa: E402
 
 HEARTBEAT_SECONDS = 3
+REFUSED = (
+    grpc.StatusCode.PERMISSION_DENIED,
+    grpc.StatusCode.UNAUTHENTICATED,
+    grpc.StatusCode.INVALID_ARGUMENT,
+)
 FILE_BYTES_MAX = 64 * 1024 * 1024
 PNG = b"\x89PNG\r\n\x1a\n"
 
@@ -59,13 +64,73 @@ def picture(media_type: str, width: int, height: int, has_profile: bool) -> dict
     }
 
 
+class Control(threading.Thread):
+    """Announces the worker, and does what it is told, until it leaves."""
+
+    def __init__(self, work, lane, name):
+        super().__init__(daemon=True)
+        self.work, self.lane, self.name_shown = work, lane, name
+        self.worker_id, self.revision, self.refusal = "", 0, None
+        self.announced, self.leaving = threading.Event(), threading.Event()
+        self.heartbeats = {}
+
+    def run(self):
+        while not self.leaving.is_set():
+            lanes = [work_pb2.OfferedLane(lane=self.lane, concurrency=1)]
+            request = work_pb2.ControlWorkRequest(
+                worker_id=self.worker_id,
+                name=self.name_shown,
+                lanes=lanes,
+                ticket_ids=list(self.heartbeats),
+            )
+            try:
+                for command in self.work.ControlWork(request):
+                    self.hear(command)
+            except grpc.RpcError as error:
+                if error.code() in REFUSED:
+                    self.refusal = error.details()
+                    self.announced.set()
+                    return
+                if error.code() == grpc.StatusCode.NOT_FOUND:
+                    self.worker_id = ""  # Its record is gone: it is announced anew.
+            self.leaving.wait(1)
+
+    def hear(self, command):
+        self.worker_id = command.worker_id
+        self.announced.set()
+        what = command.WhichOneof("command")
+        if what == "orders":
+            # The node leases nothing against these; what is held is finished in any case.
+            self.revision = command.orders.revision
+            print("draining" if command.orders.draining else "serving", flush=True)
+            self.report()
+        elif what == "cancel":
+            heartbeat = self.heartbeats.get(command.cancel.ticket_id)
+            if heartbeat:
+                heartbeat.unwanted.set()
+        elif what == "report":
+            self.report()
+
+    def report(self, leaving=False):
+        request = work_pb2.ReportWorkRequest(
+            worker_id=self.worker_id,
+            revision=self.revision,
+            ticket_ids=list(self.heartbeats),
+            leaving=leaving,
+        )
+        try:
+            self.work.ReportWork(request, timeout=10)
+        except grpc.RpcError:
+            pass  # It is asked again.
+
+
 class Heartbeat(threading.Thread):
     """Extends a lease beside the work, until it is stopped or the work is not wanted any more."""
 
-    def __init__(self, work, lease_token):
+    def __init__(self, work, control, lease):
         super().__init__(daemon=True)
-        self.work, self.lease_token = work, lease_token
-        self.message, self.progress = "begun", 0
+        self.work, self.control, self.lease_token = work, control, lease.lease_token
+        self.message, self.progress, self.reported = "begun", 0, False
         self.finished, self.unwanted = threading.Event(), threading.Event()
 
     def run(self):
@@ -81,10 +146,14 @@ class Heartbeat(threading.Thread):
                 if error.code() == grpc.StatusCode.FAILED_PRECONDITION:
                     self.unwanted.set()
                     return
+            if not self.reported:  # Short work is not worth a report.
+                self.reported = True
+                self.control.report()
 
 
-def work_on(work, lease, hold: float):
-    heartbeat = Heartbeat(work, lease.lease_token)
+def work_on(work, control, lease, hold: float):
+    heartbeat = Heartbeat(work, control, lease)
+    control.heartbeats[lease.ticket_id] = heartbeat
     heartbeat.start()
     try:
         heartbeat.message = "fetching the file"
@@ -94,6 +163,7 @@ def work_on(work, lease, hold: float):
         heartbeat.unwanted.wait(hold)
         if heartbeat.unwanted.is_set():
             work.ReleaseWork(work_pb2.ReleaseWorkRequest(lease_token=lease.lease_token))
+            say("stopped", lease)
             return
         try:
             result = {"picture": inspect(content)}
@@ -111,6 +181,9 @@ def work_on(work, lease, hold: float):
         say("failed", lease)
     finally:
         heartbeat.finished.set()
+        control.heartbeats.pop(lease.ticket_id, None)
+        if heartbeat.reported:
+            control.report()
 
 
 def say(what: str, lease):
@@ -125,35 +198,53 @@ def main():
     parser.add_argument("--hold", type=float, default=0, help="take so many seconds longer")
     arguments = parser.parse_args()
     key = os.environ.get("PRINTMILL_KEY") or parser.error("set PRINTMILL_KEY to a worker's key")
-    leaving = threading.Event()
-    for name in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(name, lambda *_: leaving.set())
 
-    class Key(grpc.UnaryUnaryClientInterceptor):
-        def intercept_unary_unary(self, proceed, details, request):
+    class Key(grpc.UnaryUnaryClientInterceptor, grpc.UnaryStreamClientInterceptor):
+        def with_key(self, proceed, details, request):
             metadata = [*(details.metadata or ()), ("authorization", f"Bearer {key}")]
             return proceed(details._replace(metadata=metadata), request)
 
+        intercept_unary_unary = intercept_unary_stream = with_key
+
     # Over the internet use grpc.secure_channel: the key must not be read on the way.
-    channel = grpc.intercept_channel(grpc.insecure_channel(arguments.server), Key())
-    work = work_pb2_grpc.WorkServiceStub(channel)
-    while not leaving.is_set():
-        request = work_pb2.LeaseWorkRequest(
-            lane=arguments.lane, count=1, wait_ms=5_000, holder=arguments.name
+    options = [("grpc.keepalive_time_ms", 30_000)]
+    channel = grpc.insecure_channel(arguments.server, options)
+    work = work_pb2_grpc.WorkServiceStub(grpc.intercept_channel(channel, Key()))
+    control = Control(work, arguments.lane, arguments.name)
+    streams = []
+
+    def leave(*_):
+        control.leaving.set()
+        for stream in streams:
+            stream.cancel()
+
+    for name in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(name, leave)
+    control.start()
+    while not control.leaving.is_set():
+        if not control.announced.wait(1):
+            continue
+        if control.refusal:
+            sys.exit(f"refused: {control.refusal}")
+        request = work_pb2.StreamWorkRequest(
+            lane=arguments.lane, concurrency=1, worker_id=control.worker_id
         )
         try:
-            leases = work.LeaseWork(request, timeout=15).leases
-        except grpc.RpcError as error:
-            if error.code() in (grpc.StatusCode.PERMISSION_DENIED, grpc.StatusCode.UNAUTHENTICATED):
-                sys.exit(f"refused: {error.details()}")
-            leaving.wait(1)
-            continue
-        for lease in leases:
-            say("leased", lease)
-            try:
-                work_on(work, lease, arguments.hold)
-            except grpc.RpcError as error:
-                print(f"{lease.ticket_id} was not settled: {error.details()}", flush=True)
+            streams[:] = [work.StreamWork(request)]
+            for answer in streams[0]:
+                if not answer.HasField("lease"):
+                    continue  # A sign of life.
+                say("leased", answer.lease)
+                try:
+                    work_on(work, control, answer.lease, arguments.hold)
+                except grpc.RpcError as error:
+                    print(f"{answer.lease.ticket_id} was not settled: {error.details()}", flush=True)
+                if control.leaving.is_set():
+                    break
+        except grpc.RpcError:
+            control.leaving.wait(1)
+    if control.worker_id:
+        control.report(leaving=True)
 
 
 if __name__ == "__main__":

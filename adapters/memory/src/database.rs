@@ -18,6 +18,7 @@ use printmill_domain::event::{Event, EventDraft, event_id, stream_uuid};
 use printmill_domain::ids::{MerchantId, TicketId};
 use printmill_domain::lane::Lane;
 use printmill_domain::ticket::{Stage, Ticket, TicketState};
+use printmill_domain::worker::GONE;
 use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::sync::Mutex;
 use tokio::sync::watch;
@@ -204,6 +205,15 @@ impl Tables {
                 }
                 self.pruned += count as u64;
                 count
+            }
+            Prunable::GoneWorkers => {
+                let Some(workers) = self.records.get_mut(&Kind::Worker) else { return 0 };
+                let old = workers.values().filter(|record| {
+                    record.state == GONE && record.updated_at.timestamp() < before
+                });
+                let old: Vec<_> = old.take(limit).map(|record| record.id.clone()).collect();
+                old.iter().for_each(|id| _ = workers.remove(id));
+                old.len()
             }
         }
     }

@@ -17,6 +17,8 @@ const CACHED_MAX: usize = 1_024;
 /// Who asks, as handlers find it in the request's extensions.
 #[derive(Debug, Clone)]
 pub(crate) struct Caller {
+    /// Which key was sent.
+    pub(crate) key: KeyId,
     /// What the key is good for.
     pub(crate) scope: Scope,
 }
@@ -78,14 +80,8 @@ impl Keys {
         let presented = bearer(headers)?;
         let stored = self.look_up(presented.id).await?;
         let key = stored.filter(|key| key.matches(&presented)).ok_or_else(unknown)?;
-        if key.revoked_at.is_some() {
-            return Err(Problem::new(
-                Code::KeyRevoked,
-                format!("the key '{}' was revoked", key.name),
-                "ask the operator for a new key",
-            ));
-        }
-        Ok(Caller { scope: key.scope })
+        refuse_revoked(&key)?;
+        Ok(Caller { key: key.id, scope: key.scope })
     }
 
     async fn look_up(&self, id: KeyId) -> Result<Option<ApiKey>, Problem> {
@@ -111,6 +107,24 @@ impl Keys {
     fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<KeyId, (Instant, Option<ApiKey>)>> {
         self.found.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Checks that a key with which a stream was opened is still good.
+pub(crate) async fn still_good(database: &dyn Database, key: KeyId) -> Result<(), Problem> {
+    let scope = Reads::Merchant(MerchantId::PLATFORM);
+    let found = database.find::<ApiKey>(scope, &key.to_string()).await?;
+    refuse_revoked(&found.ok_or_else(unknown)?.value)
+}
+
+fn refuse_revoked(key: &ApiKey) -> Result<(), Problem> {
+    if key.revoked_at.is_none() {
+        return Ok(());
+    }
+    Err(Problem::new(
+        Code::KeyRevoked,
+        format!("the key '{}' was revoked", key.name),
+        "ask the operator for a new key",
+    ))
 }
 
 fn bearer(headers: &HeaderMap) -> Result<PresentedKey, Problem> {

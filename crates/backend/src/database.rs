@@ -103,11 +103,14 @@ pub enum Prunable {
     DoneTickets,
     /// Events, by when they were decided, from the beginning of the log.
     Events,
+    /// Records of workers that are gone, by when that was committed.
+    GoneWorkers,
 }
 
 impl Prunable {
     /// All of them.
-    pub const ALL: [Prunable; 3] = [Prunable::Requests, Prunable::DoneTickets, Prunable::Events];
+    pub const ALL: [Prunable; 4] =
+        [Prunable::Requests, Prunable::DoneTickets, Prunable::Events, Prunable::GoneWorkers];
 }
 
 /// Which of the tickets that were given up are wanted; what is not set is any.

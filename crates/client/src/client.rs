@@ -155,6 +155,12 @@ impl Client {
         pause_schedule: operations(v1::PauseScheduleRequest) -> v1::Schedule;
         /// Lets a schedule go on.
         resume_schedule: operations(v1::ResumeScheduleRequest) -> v1::Schedule;
+        /// Makes a schedule. Needs an operator's key, as the next two do.
+        create_schedule: operations(v1::CreateScheduleRequest) -> v1::Schedule;
+        /// Changes a schedule; what is left out stays.
+        update_schedule: operations(v1::UpdateScheduleRequest) -> v1::Schedule;
+        /// Deletes a schedule.
+        delete_schedule: operations(v1::DeleteScheduleRequest) -> v1::Schedule;
         /// Changes what is wanted of a worker. Needs an operator's key.
         update_worker: operations(v1::UpdateWorkerRequest) -> v1::Worker;
     }
@@ -186,6 +192,8 @@ impl Client {
         list_event_counts: events(v1::ListEventCountsRequest) -> v1::ListEventCountsResponse;
         /// A signed address to download an item's print-ready file from.
         get_item_file: orders(v1::GetItemFileRequest) -> v1::Link;
+        /// Says what an announced worker holds and acts on.
+        report_work: work(v1::ReportWorkRequest) -> v1::ReportWorkResponse;
         /// Says that the work on a leased ticket goes on.
         extend_work: work(v1::ExtendWorkRequest) -> v1::ExtendWorkResponse;
         /// Says that the work on a leased ticket is done.
@@ -204,9 +212,17 @@ impl Client {
         list_dead_tickets: operations(v1::ListDeadTicketsRequest) -> v1::ListDeadTicketsResponse;
         /// Has tickets that were given up tried again. Needs an operator's key.
         replay_tickets: operations(v1::ReplayTicketsRequest) -> v1::ReplayTicketsResponse;
+        /// Cancels a ticket. Needs an operator's key.
+        cancel_ticket: operations(v1::CancelTicketRequest) -> v1::Ticket;
+        /// Who reads the event log. Needs an operator's key, as the next two do.
+        list_consumers: operations(v1::ListConsumersRequest) -> v1::ListConsumersResponse;
+        /// Has a consumer read again from an earlier place or time on.
+        replay_consumer: operations(v1::ReplayConsumerRequest) -> v1::ReplayConsumerResponse;
+        /// Has a stream that waits tried again now.
+        resume_consumer: operations(v1::ResumeConsumerRequest) -> v1::Consumer;
         /// A page of schedules. Needs an operator's key.
         list_schedules: operations(v1::ListSchedulesRequest) -> v1::ListSchedulesResponse;
-        /// A page of Printmill's own workers. Needs an operator's key.
+        /// A page of workers. Needs an operator's key.
         list_workers: operations(v1::ListWorkersRequest) -> v1::ListWorkersResponse;
         /// One of the facility's print jobs.
         get_print_job: facilities(v1::GetPrintJobRequest) -> v1::PrintJob;

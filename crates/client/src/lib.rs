@@ -18,8 +18,8 @@ pub use call::{Connection, Retry};
 pub use client::{Client, fresh_request_id};
 pub use error::{ClientError, FieldViolation};
 pub use event_watch::EventWatch;
-/// A point in time of the contract; in JSON it is RFC 3339.
-pub use pbjson_types::Timestamp;
+/// A JSON object, and a point in time, of the contract; in JSON the latter is RFC 3339.
+pub use pbjson_types::{Struct, Timestamp};
 pub use printmill_proto::{google, v1};
 pub use show::{item_state, money, order_state, print_job_state, time};
 pub use upload::UploadStep;

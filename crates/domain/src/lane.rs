@@ -39,6 +39,11 @@ impl Lane {
         vec![Self::express(), Self::inspect(), Self::render()]
     }
 
+    /// Whether it belongs to one facility or one worker.
+    pub fn is_reserved(&self) -> bool {
+        self.0.starts_with("facility-") || self.0.starts_with("worker-")
+    }
+
     /// A lane by name: 1 to 64 letters, digits, `-` and `_`, which all brokers accept.
     pub fn parse(name: &str) -> Option<Self> {
         let fits = (1..=64).contains(&name.len())

@@ -2,7 +2,7 @@
 
 use crate::Timestamp;
 use crate::aggregate::{Aggregate, Decided, Kind};
-use crate::ids::{Id, MerchantId, TicketId, WorkerId, derive};
+use crate::ids::{Id, KeyId, MerchantId, TicketId, WorkerId, derive};
 use crate::lane::Lane;
 use crate::problem::{Code, Problem};
 use crate::ticket::Ticket;
@@ -21,6 +21,8 @@ pub const SILENT_AFTER: TimeDelta = TimeDelta::minutes(3);
 const LOST_AFTER: TimeDelta = TimeDelta::days(1);
 /// So often a worker reports while it works, or when something changed.
 const REPORT_BUSY: TimeDelta = TimeDelta::seconds(10);
+/// So long after a report another with the same content is none.
+const REPORT_AGAIN: TimeDelta = TimeDelta::seconds(3);
 /// So often a worker reports otherwise: a little less than it waits for.
 const REPORT_IDLE: TimeDelta = TimeDelta::seconds(59);
 /// So long a command's ticket may wait for its worker. What is wanted stays in the record.
@@ -31,12 +33,15 @@ const HEED_WITHIN: TimeDelta = TimeDelta::minutes(1);
 pub struct Worker {
     /// The id, new with each start.
     pub id: WorkerId,
-    /// The machine's name.
+    /// The machine's name; of a worker outside the name that it gives itself.
     pub host: String,
-    /// The process's number on that machine.
+    /// The process's number on that machine; 0 of a worker outside.
     pub pid: u32,
-    /// The version of Printmill.
+    /// The version of Printmill; of a worker outside its own.
     pub version: String,
+    /// Who speaks for it, when it is a worker outside.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub outside: Option<Outside>,
     /// What it serves.
     pub lanes: Vec<WorkerLane>,
     /// Whether it is to take nothing new.
@@ -55,6 +60,28 @@ pub struct Worker {
     pub started_at: Timestamp,
     /// When it last reported.
     pub seen_at: Timestamp,
+}
+
+/// What makes a worker one outside.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Outside {
+    /// The key that it was announced with, which alone speaks for it.
+    pub key: KeyId,
+    /// The kinds of work that it does.
+    pub kinds: Vec<String>,
+}
+
+/// What a worker outside says of itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Announcement {
+    /// The name that it gives itself.
+    pub name: String,
+    /// Its version; may be empty.
+    pub version: String,
+    /// What it serves.
+    pub lanes: Vec<WorkerLane>,
+    /// The kinds of work that it does.
+    pub kinds: Vec<String>,
 }
 
 /// A lane that a worker serves.
@@ -130,6 +157,7 @@ impl Worker {
             host,
             pid,
             version,
+            outside: None,
             lanes,
             draining: false,
             revision: 0,
@@ -140,6 +168,37 @@ impl Worker {
             started_at: now,
             seen_at: now,
         }
+    }
+
+    /// A worker outside that a key announces.
+    pub fn announce(id: WorkerId, key: KeyId, said: Announcement, now: Timestamp) -> Self {
+        let Announcement { name, version, lanes, kinds } = said;
+        let outside = Some(Outside { key, kinds });
+        Self { outside, ..Self::begin(id, name, 0, version, lanes, now) }
+    }
+
+    /// A worker outside is announced again. What is wanted of it stays, as far as it still serves
+    /// those lanes.
+    pub fn announce_again(&self, said: Announcement, now: Timestamp) -> Self {
+        let Announcement { name, version, mut lanes, kinds } = said;
+        for lane in &mut lanes {
+            if let Some(known) = self.lanes.iter().find(|known| known.lane == lane.lane) {
+                (lane.wanted, lane.paused) = (known.wanted, known.paused);
+            }
+        }
+        let outside = self.outside.clone().map(|outside| Outside { kinds, ..outside });
+        let (gone, seen_at) = (false, now);
+        Self { host: name, version, lanes, outside, gone, seen_at, ..self.clone() }
+    }
+
+    /// A worker outside reports what it works on, and which revision of what is wanted it acts on.
+    /// Where it has nothing new to say within three seconds, nothing changes.
+    pub fn report_outside(&self, running: Vec<Running>, revision: u64, now: Timestamp) -> Self {
+        let heeded = revision.clamp(self.heeded, self.revision);
+        let next = Self { heeded, ..self.report(running, now) };
+        let unchanged = Self { seen_at: self.seen_at, ..next.clone() } == *self;
+        let soon = self.seen_at <= now && now - self.seen_at < REPORT_AGAIN;
+        if unchanged && soon { self.clone() } else { next }
     }
 
     /// How many tickets of a lane may be in work at once; nothing for a lane that it does not
@@ -185,7 +244,9 @@ impl Worker {
             return Ok(Decided::quiet(next));
         }
         next.revision += 1;
-        let tickets = if self.is_silent(now) { vec![] } else { next.heed_tickets(now) };
+        // A worker outside hears of it where it waits for commands, and has no lane of its own.
+        let unheard = self.is_silent(now) || self.outside.is_some();
+        let tickets = if unheard { vec![] } else { next.heed_tickets(now) };
         Ok(Decided { state: next, events: vec![], tickets })
     }
 
@@ -250,7 +311,7 @@ impl Aggregate for Worker {
         MerchantId::PLATFORM
     }
     fn state(&self) -> &'static str {
-        if self.gone { "gone" } else { HERE }
+        if self.gone { GONE } else { HERE }
     }
     fn created_at(&self) -> Timestamp {
         self.started_at
@@ -259,3 +320,5 @@ impl Aggregate for Worker {
 
 /// The state of workers that have not left.
 pub const HERE: &str = "here";
+/// The state of workers that left or were given up.
+pub const GONE: &str = "gone";

@@ -179,6 +179,11 @@ pub trait Handler: Send + Sync {
         false
     }
 
+    /// Whether operators may have schedules make such tickets.
+    fn is_schedulable(&self) -> bool {
+        false
+    }
+
     /// What a worker outside needs for the work.
     async fn needs(&self, work: &Work) -> Result<Needs, Failure> {
         let _ = work;

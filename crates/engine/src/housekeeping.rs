@@ -33,6 +33,8 @@ pub struct Retention {
     pub done_tickets: TimeDelta,
     /// Events, from when they happened.
     pub events: TimeDelta,
+    /// Records of workers that are gone, from when they left or were given up.
+    pub gone_workers: TimeDelta,
 }
 
 /// The schedule, ticking as a cron line says by the clock of a zone. One run is enough, however
@@ -83,24 +85,31 @@ impl Handler for Housekeeping {
         KIND
     }
 
+    fn is_schedulable(&self) -> bool {
+        true
+    }
+
     /// Deletes in parts. What is deleted stays so, whatever becomes of the ticket.
     async fn perform(&self, work: &Work) -> Result<Value, Failure> {
         let limit = work.time("previous")?.checked_add_signed(STRIDE);
         let as_of = limit.unwrap_or(Timestamp::MAX_UTC).min(self.clock.now());
-        let mut counts = [0; 3];
+        let mut counts = [0; 4];
         for (count, what) in counts.iter_mut().zip(Prunable::ALL) {
             let keep = match what {
                 Prunable::Requests => self.retention.requests,
                 Prunable::DoneTickets => self.retention.done_tickets,
                 Prunable::Events => self.retention.events,
+                Prunable::GoneWorkers => self.retention.gone_workers,
             };
             if let Some(before) = as_of.checked_sub_signed(keep) {
                 *count = self.prune(work, what, before).await?;
             }
         }
-        let [requests, tickets, events] = counts;
-        tracing::info!(requests, tickets, events, "pruned what is old");
-        Ok(json!({ "requests": requests, "tickets": tickets, "events": events }))
+        let [requests, tickets, events, workers] = counts;
+        tracing::info!(requests, tickets, events, workers, "pruned what is old");
+        Ok(json!({
+            "requests": requests, "tickets": tickets, "events": events, "workers": workers,
+        }))
     }
 
     async fn decide(&self, work: &Work, _: &Value, now: Timestamp) -> Result<Change, Failure> {

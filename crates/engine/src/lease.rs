@@ -64,19 +64,6 @@ impl Leases {
         self.ttl
     }
 
-    /// Takes on up to `count` tickets of a lane, waiting up to `wait` for the first message.
-    /// It may come back empty early, when what was delivered was settled already.
-    pub async fn lease(
-        &self,
-        lane: &Lane,
-        count: u16,
-        wait: Duration,
-        holder: &str,
-    ) -> Result<Vec<Leased>, BackendError> {
-        let deliveries = self.deliveries(lane, count, wait).await?;
-        self.take_on(deliveries, holder).await
-    }
-
     /// Up to `count` messages of a lane, waiting up to `wait` for the first. This part of a lease
     /// may be broken off; what was delivered should be taken on.
     pub async fn deliveries(
@@ -86,6 +73,12 @@ impl Leases {
         wait: Duration,
     ) -> Result<Vec<Delivery>, BackendError> {
         self.queue.lease(lane, count, self.ttl, wait).await
+    }
+
+    /// Gives messages that are not taken on after all to whoever asks next.
+    pub async fn decline(&self, deliveries: Vec<Delivery>) {
+        let receipts = deliveries.iter().map(|delivery| self.hand_on(&delivery.receipt));
+        futures::future::join_all(receipts).await;
     }
 
     /// Claims the tickets of messages. Messages that come to nothing are settled or handed back,
@@ -260,24 +253,6 @@ impl Leases {
         self.database.commit(change).await?;
         self.acknowledge(receipt).await;
         Ok(())
-    }
-
-    /// Commits a failed attempt: queued again after a pause, or dead, with `aftermath` committed
-    /// in that case. The outcome is committed before the message is acknowledged, so that a
-    /// dead letter cannot be lost.
-    pub async fn fail(
-        &self,
-        leased: &Leased,
-        problem: Problem,
-        hopeless: bool,
-        policy: &RetryPolicy,
-    ) -> Result<Ticket, Problem> {
-        let failed = self.step(&leased.ticket, &leased.fence, |ticket, _| {
-            self.after_failure(ticket, &leased.fence, problem.clone(), hopeless, policy)
-        });
-        let next = failed.await?;
-        self.acknowledge(&leased.receipt).await;
-        Ok(next)
     }
 
     /// What a failed attempt makes of a ticket; nothing is committed.

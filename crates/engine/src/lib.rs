@@ -14,6 +14,7 @@ mod leadership;
 pub mod lease;
 pub mod metrics;
 pub mod operations;
+pub mod outside;
 pub mod reconciler;
 pub mod relay;
 pub mod scheduler;

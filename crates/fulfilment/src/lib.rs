@@ -1,7 +1,9 @@
 //! Fulfilment: routing items to facilities, and the facilities' print jobs.
 
+mod make;
 mod route;
 
+pub use make::Make;
 pub use route::Route;
 
 use printmill_backend::Change;
@@ -12,14 +14,14 @@ use printmill_backend::queue::Receipt;
 use printmill_domain::Timestamp;
 use printmill_domain::aggregate::{Decided, Versioned};
 use printmill_domain::facility::Facility;
-use printmill_domain::ids::{FacilityId, Id, ItemId, MerchantId, PrintJobId};
+use printmill_domain::ids::{FacilityId, MerchantId, PrintJobId};
 use printmill_domain::order::Order;
 use printmill_domain::order_command::OrderCommand;
 use printmill_domain::print_job::{PrintJob, PrintJobCommand};
 use printmill_domain::problem::{Code, Problem};
 use printmill_domain::retry::RetryPolicy;
 use printmill_domain::shipment::Tracking;
-use printmill_domain::ticket::{Fence, Ticket, TicketState};
+use printmill_domain::ticket::{Fence, TicketState};
 use printmill_engine::command::{Answer, Commands, Context, Proposal};
 use printmill_engine::lease::{Leased, Leases};
 
@@ -122,8 +124,14 @@ impl Fulfilment {
         let next = self.leases.after_failure(ticket, fence, problem.clone(), hopeless, &policy)?;
         for _ in 0..ATTEMPTS_MAX {
             let mut change = Change::new(ticket.merchant, self.commands.now());
-            if next.state == TicketState::Dead {
-                change = self.raise_issue(ticket, problem.clone(), change).await?;
+            let told = match next.state {
+                TicketState::Dead => Some(&problem),
+                TicketState::Cancelled => next.cancel.as_ref(),
+                _ => None,
+            };
+            if let Some(told) = told {
+                let database = self.commands.database();
+                change = make::raise_issue(&**database, ticket, told, change).await?;
             }
             let change = change.traced(ticket.trace.clone()).held(next.clone(), fence);
             match self.leases.settle(change, receipt).await {
@@ -136,22 +144,6 @@ impl Fulfilment {
             }
         }
         Err(always_changing())
-    }
-
-    async fn raise_issue(
-        &self,
-        ticket: &Ticket,
-        problem: Problem,
-        change: Change,
-    ) -> Result<Change, Problem> {
-        let text = |name: &str| ticket.payload[name].as_str().unwrap_or_default().to_owned();
-        let (order, item) = (text("order"), text("item"));
-        let item = ItemId::parse(&item).map_err(|_| Problem::not_found("item", item))?;
-        let scope = Scope::Merchant(ticket.merchant);
-        let found = self.commands.database().find::<Order>(scope, &order).await?;
-        let found = found.ok_or_else(|| Problem::not_found("order", order))?;
-        let raised = found.decide(OrderCommand::RaiseIssue { item, problem }, change.at)?;
-        Ok(change.update(&found, raised))
     }
 
     /// The facility reports on a job that it accepted. Late and repeated reports change nothing.

@@ -68,10 +68,10 @@ pub(crate) enum Command {
     Products(ProductsArgs),
     /// Show how much work waits and runs in each lane.
     Queues(QueuesArgs),
-    /// List schedules, run one now, pause and resume them.
+    /// List, make and delete schedules; run one now, pause and resume them.
     #[command(subcommand)]
     Schedules(SchedulesCommand),
-    /// Show a ticket's history; list tickets that were given up, and have them tried again.
+    /// Show a ticket's history, cancel one; list those that were given up, have them tried again.
     #[command(subcommand)]
     Tickets(TicketsCommand),
     /// List workers and what they work on; drain and resume them, and set how much they take on.
@@ -80,7 +80,7 @@ pub(crate) enum Command {
     /// Make, list and revoke API keys, straight in the configured database.
     #[command(subcommand)]
     Keys(KeysCommand),
-    /// List who reads the event log, and have them read again; straight in the configured database.
+    /// List who reads the event log, and have them read again.
     #[command(subcommand)]
     Consumers(ConsumersCommand),
     /// Show the configuration as it takes effect, secrets left out.

@@ -27,6 +27,9 @@ pub(crate) struct Report {
     pub(crate) in_work: u64,
     /// Tickets that it did since the last report.
     pub(crate) done: VecDeque<Done>,
+    /// Whether it leaves by itself, since the machine will be taken away.
+    #[serde(default)]
+    pub(crate) leaving: bool,
 }
 
 /// A ticket that was done.
@@ -102,6 +105,16 @@ impl Parent {
     }
 }
 
+impl Parent {
+    /// Tells the supervisor that this worker leaves by itself: the machine will be taken away.
+    pub(crate) fn say_leaving(&self) {
+        let mut state = lock(&self.next.0);
+        state.report.leaving = true;
+        state.news = true;
+        self.next.1.notify_one();
+    }
+}
+
 /// Writes what is new, until nobody reads it any more. A supervisor that stands still holds up this
 /// thread and no work.
 fn write_reports(next: &Mutex<Next>, news: &Condvar) {
@@ -110,8 +123,8 @@ fn write_reports(next: &Mutex<Next>, news: &Condvar) {
             let waited = news.wait_while(lock(next), |next| !next.news);
             let mut state = waited.unwrap_or_else(|poisoned| poisoned.into_inner());
             state.news = false;
-            let in_work = state.report.in_work;
-            std::mem::replace(&mut state.report, Report { in_work, ..Report::default() })
+            let Report { in_work, leaving, .. } = state.report;
+            std::mem::replace(&mut state.report, Report { in_work, leaving, ..Report::default() })
         };
         let Ok(text) = serde_json::to_string(&report) else { return };
         // Not `println!`, which panics when nobody reads.

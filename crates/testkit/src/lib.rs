@@ -12,5 +12,5 @@ pub mod shop;
 
 pub use chance::Chance;
 pub use node::{Node, Place};
-pub use python::Python;
+pub use python::{Python, PythonWorker};
 pub use shop::Shop;

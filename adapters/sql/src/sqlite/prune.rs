@@ -2,11 +2,13 @@
 //! batches.
 
 use super::json_array::JsonArray;
+use crate::entity::record::worker;
 use crate::entity::{event_log, request, ticket};
 use crate::error;
 use printmill_backend::BackendError;
 use printmill_backend::database::Prunable;
 use printmill_domain::Timestamp;
+use printmill_domain::worker::GONE;
 use sea_orm::sea_query::Expr;
 use sea_orm::sqlx;
 use sea_orm::sqlx::sqlite::SqliteConnection;
@@ -33,6 +35,7 @@ pub(crate) async fn find(
         Prunable::Requests => requests(connection, before, limit).await,
         Prunable::DoneTickets => done_tickets(connection, before, limit).await,
         Prunable::Events => events(connection, before, limit).await,
+        Prunable::GoneWorkers => gone_workers(connection, before, limit).await,
     };
     let (statement, keys) = found.map_err(|error| error::orm(OPERATION, error))?;
     let keys = keys.finish();
@@ -79,6 +82,25 @@ async fn done_tickets(connection: &DatabaseConnection, before: i64, limit: u64) 
     old.iter().for_each(|id| keys.push_row(id));
     let statement = "DELETE FROM ticket WHERE state = 'done' AND id IN \
                      (SELECT value FROM json_each($1))";
+    Ok((statement, keys))
+}
+
+/// There are few, and housekeeping keeps it so. One that comes back meanwhile stays.
+async fn gone_workers(connection: &DatabaseConnection, before: i64, limit: u64) -> Found {
+    let old: Vec<(String, i64)> = worker::Entity::find()
+        .select_only()
+        .column(worker::Column::Id)
+        .column(worker::Column::Version)
+        .filter(worker::Column::State.eq(GONE))
+        .filter(worker::Column::UpdatedAt.lt(before.saturating_mul(1_000_000)))
+        .limit(limit)
+        .into_tuple()
+        .all(connection)
+        .await?;
+    let mut keys = JsonArray::new();
+    old.iter().for_each(|row| keys.push_row(row));
+    let statement = "DELETE FROM worker WHERE (id, version) IN \
+                     (SELECT value ->> 0, value ->> 1 FROM json_each($1))";
     Ok((statement, keys))
 }
 

@@ -2,6 +2,7 @@
 
 pub(crate) mod assets;
 pub(crate) mod catalogue;
+pub(crate) mod consumers;
 pub(crate) mod events;
 pub(crate) mod facilities;
 pub(crate) mod keda;

@@ -5,8 +5,12 @@ use printmill_backend::database::DeadQuery;
 use printmill_domain::lane::Lane;
 use printmill_domain::problem::Problem;
 use printmill_domain::ticket::Ticket;
+use printmill_engine::cancel::no_longer_wanted;
 use printmill_engine::operations::LaneLoad;
 use printmill_proto::v1;
+
+/// The most characters of the reason for a cancellation.
+const REASON_MAX: usize = 200;
 
 /// How much work a lane has.
 pub(crate) fn lane_load(load: LaneLoad) -> v1::LaneLoad {
@@ -37,6 +41,20 @@ pub(crate) fn dead_query(filter: Option<&v1::DeadTicketFilter>) -> Result<DeadQu
         merchant: merchant.transpose()?,
         after: None,
     })
+}
+
+/// Why an operator cancels a ticket.
+pub(crate) fn cancel_reason(reason: &str) -> Result<Problem, Problem> {
+    if reason.chars().count() > REASON_MAX || reason.chars().any(char::is_control) {
+        let description = format!("must be a sentence of at most {REASON_MAX} characters");
+        return Err(Problem::invalid_field("reason", description));
+    }
+    let why = no_longer_wanted();
+    let message = match reason {
+        "" => "an operator cancelled the work".to_owned(),
+        reason => format!("an operator cancelled the work: {reason}"),
+    };
+    Ok(Problem { message, ..why })
 }
 
 /// A ticket that was given up.

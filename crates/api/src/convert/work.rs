@@ -9,6 +9,7 @@ use printmill_domain::Timestamp;
 use printmill_domain::ids::MerchantId;
 use printmill_domain::problem::{Code, Problem};
 use printmill_domain::ticket::MESSAGE_MAX as PROGRESS_MAX;
+use printmill_domain::worker::Worker;
 use printmill_engine::handler::{NeededFile, Needs};
 use printmill_engine::lease::Leased;
 use printmill_proto::v1;
@@ -48,6 +49,20 @@ fn needed(merchant: MerchantId, file: &NeededFile, links: &Links, now: Timestamp
     let NeededFile { name, blob, media_type } = file;
     let link = links.download(merchant, blob, name, media_type, now);
     v1::WorkFile { name: name.clone(), link: Some(link) }
+}
+
+/// What is wanted of a worker.
+pub(crate) fn orders(worker: &Worker) -> v1::WorkerOrders {
+    let lanes = worker.lanes.iter().map(|served| v1::OrderedLane {
+        lane: served.lane.to_string(),
+        concurrency: worker.limit(&served.lane).unwrap_or_default().into(),
+        paused: served.paused,
+    });
+    v1::WorkerOrders {
+        revision: i64::try_from(worker.revision).unwrap_or(i64::MAX),
+        draining: worker.draining,
+        lanes: lanes.collect(),
+    }
 }
 
 /// What a worker says that it is doing.

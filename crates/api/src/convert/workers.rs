@@ -42,6 +42,8 @@ pub(crate) fn worker(worker: &Worker, now: Timestamp) -> v1::Worker {
         running_count: worker.running_count,
         start_time: time(worker.started_at),
         last_report_time: time(worker.seen_at),
+        outside: worker.outside.is_some(),
+        kinds: worker.outside.iter().flat_map(|outside| outside.kinds.clone()).collect(),
     }
 }
 

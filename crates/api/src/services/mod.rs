@@ -2,16 +2,21 @@
 
 mod assets;
 mod catalogue;
+mod consumers;
 mod event_watch;
 mod events;
 mod facilities;
 pub(crate) mod keda;
+mod lease_stream;
+mod leasing;
 mod operations;
 mod orders;
 mod prints;
 mod quotes;
+mod schedules;
 mod watch;
 mod work;
+mod worker_control;
 mod workers;
 
 use crate::auth::Caller;

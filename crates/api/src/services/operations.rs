@@ -1,13 +1,12 @@
 //! `OperationsService`.
 
-use super::{Edge, Services, answer, caller, context_of, workers};
-use crate::convert::schedules::schedule;
+use super::{Edge, Services, answer, caller, consumers, context_of, schedules, workers};
 use crate::convert::{self, operations, tickets};
 use crate::page;
-use printmill_domain::ids::{MerchantId, ScheduleId};
+use printmill_domain::ids::MerchantId;
 use printmill_domain::problem::Problem;
-use printmill_engine::command::{Commands, Context};
-use printmill_engine::schedules::Schedules;
+use printmill_engine::cancel::cancel;
+use printmill_engine::command::Context;
 use printmill_proto::v1;
 use prost::Message;
 use tonic::{Request, Response, Status};
@@ -92,60 +91,90 @@ impl v1::operations_service_server::OperationsService for Edge {
         answer(replayed.await)
     }
 
+    async fn cancel_ticket(
+        &self,
+        request: Request<v1::CancelTicketRequest>,
+    ) -> Result<Response<v1::Ticket>, Status> {
+        let cancelled = async {
+            caller(&request)?.operator()?;
+            let v1::CancelTicketRequest { ticket_id, reason } = request.get_ref();
+            let id = convert::id("ticket_id", ticket_id)?;
+            let why = operations::cancel_reason(reason)?;
+            let Services { database, clock, settling, .. } = &self.services;
+            let cancelled = cancel(&**database, &**clock, settling.handlers(), id, &why);
+            Ok::<_, Problem>(tickets::ticket(&cancelled.await?))
+        };
+        answer(cancelled.await)
+    }
+
+    async fn create_schedule(
+        &self,
+        request: Request<v1::CreateScheduleRequest>,
+    ) -> Result<Response<v1::Schedule>, Status> {
+        answer(schedules::create(self, &request).await)
+    }
+
+    async fn update_schedule(
+        &self,
+        request: Request<v1::UpdateScheduleRequest>,
+    ) -> Result<Response<v1::Schedule>, Status> {
+        answer(schedules::update(self, &request).await)
+    }
+
+    async fn delete_schedule(
+        &self,
+        request: Request<v1::DeleteScheduleRequest>,
+    ) -> Result<Response<v1::Schedule>, Status> {
+        answer(schedules::delete(self, &request).await)
+    }
+
     async fn list_schedules(
         &self,
         request: Request<v1::ListSchedulesRequest>,
     ) -> Result<Response<v1::ListSchedulesResponse>, Status> {
-        let found = async {
-            caller(&request)?.operator()?;
-            let wanted = request.get_ref();
-            let page = page::page::<ScheduleId>(wanted.page_size, &wanted.page_token, None)?;
-            let found = self.schedules().list(page.clone()).await?;
-            let last = found.last().map(|schedule| schedule.id.to_string());
-            Ok(v1::ListSchedulesResponse {
-                next_page_token: page::next(&page, found.len(), last),
-                schedules: found.iter().map(schedule).collect(),
-            })
-        };
-        answer(found.await)
+        answer(schedules::list(self, &request).await)
     }
 
     async fn run_schedule(
         &self,
         request: Request<v1::RunScheduleRequest>,
     ) -> Result<Response<v1::RunScheduleResponse>, Status> {
-        let run = async {
-            let v1::RunScheduleRequest { schedule_id, request_id } = request.get_ref();
-            let context = operator_context(&request, "RunSchedule", request_id)?;
-            let (found, ticket) = self.schedules().run(&context, schedule_id).await?;
-            let (schedule, ticket_id) = (Some(schedule(&found)), ticket.to_string());
-            Ok(v1::RunScheduleResponse { schedule, ticket_id })
-        };
-        answer(run.await)
+        answer(schedules::run(self, &request).await)
     }
 
     async fn pause_schedule(
         &self,
         request: Request<v1::PauseScheduleRequest>,
     ) -> Result<Response<v1::Schedule>, Status> {
-        let paused = async {
-            let v1::PauseScheduleRequest { schedule_id, request_id } = request.get_ref();
-            let context = operator_context(&request, "PauseSchedule", request_id)?;
-            Ok(schedule(&self.schedules().pause(&context, schedule_id).await?))
-        };
-        answer(paused.await)
+        answer(schedules::pause(self, &request).await)
     }
 
     async fn resume_schedule(
         &self,
         request: Request<v1::ResumeScheduleRequest>,
     ) -> Result<Response<v1::Schedule>, Status> {
-        let resumed = async {
-            let v1::ResumeScheduleRequest { schedule_id, request_id } = request.get_ref();
-            let context = operator_context(&request, "ResumeSchedule", request_id)?;
-            Ok(schedule(&self.schedules().resume(&context, schedule_id).await?))
-        };
-        answer(resumed.await)
+        answer(schedules::resume(self, &request).await)
+    }
+
+    async fn list_consumers(
+        &self,
+        request: Request<v1::ListConsumersRequest>,
+    ) -> Result<Response<v1::ListConsumersResponse>, Status> {
+        answer(consumers::list(self, &request).await)
+    }
+
+    async fn replay_consumer(
+        &self,
+        request: Request<v1::ReplayConsumerRequest>,
+    ) -> Result<Response<v1::ReplayConsumerResponse>, Status> {
+        answer(consumers::replay(self, &request).await)
+    }
+
+    async fn resume_consumer(
+        &self,
+        request: Request<v1::ResumeConsumerRequest>,
+    ) -> Result<Response<v1::Consumer>, Status> {
+        answer(consumers::resume(self, &request).await)
     }
 
     async fn list_workers(
@@ -160,13 +189,6 @@ impl v1::operations_service_server::OperationsService for Edge {
         request: Request<v1::UpdateWorkerRequest>,
     ) -> Result<Response<v1::Worker>, Status> {
         answer(workers::update(self, &request).await)
-    }
-}
-
-impl Edge {
-    fn schedules(&self) -> Schedules {
-        let Services { database, clock, .. } = &self.services;
-        Schedules::new(Commands::new(database.clone(), clock.clone()))
     }
 }
 

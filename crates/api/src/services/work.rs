@@ -1,37 +1,39 @@
 //! `WorkService`.
 
+use super::lease_stream::{self, Delivering};
+use super::leasing::{LeaseOrder, Wanted, covers, outside};
+use super::worker_control::{self, Controlling};
 use super::{Edge, answer, caller};
-use crate::auth::{Caller, denied};
+use crate::auth::Caller;
 use crate::convert::{self, work};
+use crate::errors;
 use crate::lease_token::{LeaseToken, other_ticket};
 use crate::options::WORK_FILE_BYTES_MAX;
-use printmill_domain::api_key::Scope;
-use printmill_domain::lane::Lane;
 use printmill_domain::print_job::MAKE;
 use printmill_domain::problem::{Code, Problem};
 use printmill_domain::ticket::Ticket;
-use printmill_domain::ticket_end::{Admission, overdue as overdue_problem};
-use printmill_engine::handler::{Failure, Needs, Work, closed};
+use printmill_domain::ticket_end::overdue as overdue_problem;
+use printmill_engine::handler::Failure;
 use printmill_engine::lease::Leased;
 use printmill_engine::settle::Outcome;
 use printmill_proto::v1;
 use serde_json::Value;
 use std::time::Duration;
 use tokio::time::Instant;
-use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status};
 
 /// The most tickets leased at once.
-const COUNT_MAX: u32 = 32;
+const COUNT_MAX: u16 = 32;
 /// The longest wait for the first ticket, in milliseconds.
 const WAIT_MAX: u32 = 20_000;
 /// How long the queue waits at once, so that a node that leaves is not kept. A lease that was
 /// given is never dropped on the way.
 const WAIT_SLICE: Duration = Duration::from_secs(1);
-/// How long a ticket of a kind that the key is not for is left to others.
-const NOT_MINE_PAUSE: Duration = Duration::from_secs(1);
-/// The most characters of a holder's name.
-const HOLDER_MAX: usize = 100;
+
+/// Who asks, for calls whose answers are made elsewhere.
+fn caller_of<M>(request: &Request<M>) -> Result<&Caller, Status> {
+    caller(request).map_err(|problem| errors::status(&problem))
+}
 
 #[tonic::async_trait]
 impl v1::work_service_server::WorkService for Edge {
@@ -40,16 +42,54 @@ impl v1::work_service_server::WorkService for Edge {
         request: Request<v1::LeaseWorkRequest>,
     ) -> Result<Response<v1::LeaseWorkResponse>, Status> {
         let leased = async {
-            let order = LeaseOrder::read(caller(&request)?, request.get_ref())?;
+            let wanted = request.get_ref();
+            let order = LeaseOrder::read(
+                caller(&request)?,
+                &Wanted {
+                    lane: &wanted.lane,
+                    kinds: &wanted.kinds,
+                    holder: &wanted.holder,
+                    worker_id: &wanted.worker_id,
+                },
+            )?;
             self.check_open(&order.kinds)?;
-            let leased = self.lease(&order).await?;
-            let mut leases = vec![];
-            for leased in &leased {
-                leases.extend(self.hand_out(leased).await?);
+            let count = wanted.count.max(1);
+            let count = u16::try_from(count).ok().filter(|count| *count <= COUNT_MAX);
+            let count = count.ok_or_else(|| {
+                Problem::invalid_field("count", format!("must be 1 to {COUNT_MAX}"))
+            })?;
+            if wanted.wait_ms > WAIT_MAX {
+                let description = format!("must be 0 to {WAIT_MAX}");
+                return Err(Problem::invalid_field("wait_ms", description));
             }
-            Ok(v1::LeaseWorkResponse { leases })
+            self.lease(&order, count, Duration::from_millis(wanted.wait_ms.into())).await
         };
         answer(leased.await)
+    }
+
+    type StreamWorkStream = Delivering;
+
+    async fn stream_work(
+        &self,
+        request: Request<v1::StreamWorkRequest>,
+    ) -> Result<Response<Delivering>, Status> {
+        answer(lease_stream::open(self, caller_of(&request)?, request.get_ref()).await)
+    }
+
+    type ControlWorkStream = Controlling;
+
+    async fn control_work(
+        &self,
+        request: Request<v1::ControlWorkRequest>,
+    ) -> Result<Response<Controlling>, Status> {
+        answer(worker_control::open(self, caller_of(&request)?, request.get_ref()).await)
+    }
+
+    async fn report_work(
+        &self,
+        request: Request<v1::ReportWorkRequest>,
+    ) -> Result<Response<v1::ReportWorkResponse>, Status> {
+        answer(worker_control::report(self, caller_of(&request)?, request.get_ref()).await)
     }
 
     async fn extend_work(
@@ -69,10 +109,12 @@ impl v1::work_service_server::WorkService for Edge {
             let ticket = extended.await?;
             let overdue = ticket.deadline.filter(|deadline| *deadline <= leases.now());
             let why = ticket.cancel.clone().or(overdue.map(|_| overdue_problem(&ticket.id)));
+            let orders = worker_control::orders_of(self, caller(&request)?.key, &ticket).await;
             Ok(v1::ExtendWorkResponse {
                 expire_time: ticket.lease_until.and_then(convert::time),
                 cancel: why.is_some(),
                 cancel_reason: why.map(|why| why.message).unwrap_or_default(),
+                orders,
             })
         };
         answer(extended.await)
@@ -116,7 +158,8 @@ impl v1::work_service_server::WorkService for Edge {
         let released = async {
             let (token, ticket) =
                 self.held(caller(&request)?, &request.get_ref().lease_token).await?;
-            self.services.leases.release(&ticket, &token.fence, &token.receipt()).await?;
+            let receipt = token.receipt();
+            self.hand_back(Leased { ticket, fence: token.fence, receipt }).await?;
             Ok(v1::ReleaseWorkResponse {})
         };
         answer(released.await)
@@ -140,99 +183,33 @@ impl v1::work_service_server::WorkService for Edge {
     }
 }
 
-/// What is to be leased, checked.
-struct LeaseOrder {
-    lane: Lane,
-    kinds: Vec<String>,
-    count: u16,
-    wait: Duration,
-    holder: String,
-}
-
-impl LeaseOrder {
-    fn read(caller: &Caller, request: &v1::LeaseWorkRequest) -> Result<Self, Problem> {
-        if request.count > COUNT_MAX {
-            return Err(Problem::invalid_field("count", format!("must be 1 to {COUNT_MAX}")));
-        }
-        if request.wait_ms > WAIT_MAX {
-            return Err(Problem::invalid_field("wait_ms", format!("must be 0 to {WAIT_MAX}")));
-        }
-        let holder = &request.holder;
-        if holder.chars().count() > HOLDER_MAX || holder.chars().any(char::is_control) {
-            let description = format!("must have at most {HOLDER_MAX} characters");
-            return Err(Problem::invalid_field("holder", description));
-        }
-        let (lane, mut kinds, default_holder) = lane(caller, &request.lane)?;
-        if let Some(foreign) = request.kinds.iter().find(|kind| !kinds.contains(kind)) {
-            let kind: String = foreign.chars().take(HOLDER_MAX).collect();
-            return Err(denied(&format!("a worker's key for '{kind}', or leave the kind out")));
-        }
-        kinds.retain(|kind| request.kinds.is_empty() || request.kinds.contains(kind));
-        let holder = if holder.is_empty() { default_holder } else { holder.clone() };
-        let count = request.count.max(1) as u16;
-        let wait = Duration::from_millis(request.wait_ms.into());
-        Ok(Self { lane, kinds, count, wait, holder })
-    }
-}
-
-/// The lane that a caller may lease from, which kinds, and a name for the holder.
-fn lane(caller: &Caller, wanted: &str) -> Result<(Lane, Vec<String>, String), Problem> {
-    match &caller.scope {
-        Scope::Merchant(_) | Scope::Operator => Err(denied("a facility's or a worker's key")),
-        Scope::Facility(facility) => {
-            let own = Lane::facility(facility);
-            if !wanted.is_empty() && wanted != own.as_str() {
-                return Err(denied("the key of that lane's facility, or leave the lane out"));
-            }
-            Ok((own, vec![MAKE.to_owned()], facility.to_string()))
-        }
-        Scope::Worker { kinds, lanes } => {
-            let lane = Lane::parse(wanted)
-                .ok_or_else(|| Problem::invalid_field("lane", "must be the name of a lane"))?;
-            if !lanes.is_empty() && !lanes.iter().any(|own| own == wanted) {
-                return Err(denied("a worker's key for that lane"));
-            }
-            Ok((lane, kinds.clone(), "worker".to_owned()))
-        }
-    }
-}
-
-/// Whether a caller may hold a ticket.
-fn covers(caller: &Caller, token: &LeaseToken) -> bool {
-    match &caller.scope {
-        Scope::Merchant(_) | Scope::Operator => false,
-        Scope::Facility(facility) => *token.lane() == Lane::facility(facility),
-        Scope::Worker { kinds, lanes } => {
-            let own = lanes.is_empty() || lanes.iter().any(|lane| lane == token.lane().as_str());
-            own && kinds.contains(&token.kind)
-        }
-    }
-}
-
 impl Edge {
-    /// Leases, and waits again when what was delivered was settled already.
-    async fn lease(&self, order: &LeaseOrder) -> Result<Vec<Leased>, Problem> {
-        let until = Instant::now() + order.wait;
+    /// Leases, and waits again when what was delivered was settled already, or when the worker is
+    /// to take nothing.
+    async fn lease(
+        &self,
+        order: &LeaseOrder,
+        count: u16,
+        wait: Duration,
+    ) -> Result<v1::LeaseWorkResponse, Problem> {
+        let until = Instant::now() + wait;
         loop {
-            let left = until.saturating_duration_since(Instant::now());
-            let LeaseOrder { lane, count, holder, .. } = order;
-            let leases = self.services.leases.clone();
-            let delivered = leases.deliveries(lane, *count, left.min(WAIT_SLICE)).await?;
-            let holder = holder.clone();
-            // A caller that hangs up now must not leave a claim behind halfway.
-            let claims = tokio::spawn(async move { leases.take_on(delivered, &holder).await });
-            let leased = claims.await.map_err(|_| claims_broke_off())??;
-            let (mine, others): (Vec<_>, Vec<_>) =
-                leased.into_iter().partition(|leased| order.kinds.contains(&leased.ticket.kind));
-            let released = !others.is_empty();
-            for other in others {
-                let Leased { ticket, fence, receipt } = other;
-                let leases = &self.services.leases;
-                leases.postpone(&ticket, &fence, &receipt, NOT_MINE_PAUSE).await?;
-            }
+            let worker = self.worker(order).await?;
+            let orders = worker.as_ref().map(work::orders);
+            let limit = worker.as_ref().and_then(|worker| worker.limit(&order.lane));
+            let count = limit.map_or(count, |limit| count.min(limit));
+            let left = until.saturating_duration_since(Instant::now()).min(WAIT_SLICE);
+            let obtained = match count {
+                0 => {
+                    tokio::time::sleep(left).await;
+                    vec![]
+                }
+                count => self.obtain(order, count, left).await?,
+            };
             let leaving = self.stopping.is_cancelled();
-            if !mine.is_empty() || released || leaving || Instant::now() >= until {
-                return Ok(mine);
+            if !obtained.is_empty() || leaving || Instant::now() >= until {
+                let leases = obtained.into_iter().map(|one| one.deliver().0).collect();
+                return Ok(v1::LeaseWorkResponse { leases, orders });
             }
         }
     }
@@ -244,50 +221,10 @@ impl Edge {
         Ok((token, ticket))
     }
 
-    /// Checks that workers outside may work on kinds.
-    fn check_open(&self, kinds: &[String]) -> Result<(), Problem> {
-        let handlers = self.services.settling.handlers();
-        let mut known = kinds.iter().filter_map(|kind| handlers.get(kind));
-        match known.find(|handler| !handler.is_open()) {
-            Some(own) => Err(closed(own.kind())),
-            None => Ok(()),
-        }
-    }
-
     /// A token that the caller may use.
-    fn token(&self, caller: &Caller, token: &str) -> Result<LeaseToken, Problem> {
+    pub(super) fn token(&self, caller: &Caller, token: &str) -> Result<LeaseToken, Problem> {
         let token = LeaseToken::open(&self.signer, token)?;
         if covers(caller, &token) { Ok(token) } else { Err(other_ticket()) }
-    }
-
-    /// A leased ticket as a worker outside gets it; nothing when it is not to be worked on, and
-    /// was settled instead.
-    async fn hand_out(&self, leased: &Leased) -> Result<Option<v1::Lease>, Problem> {
-        let ticket = &leased.ticket;
-        let settling = &self.services.settling;
-        let mut policy = settling.policy(&ticket.kind);
-        if ticket.kind == MAKE {
-            // A facility that is away comes back.
-            policy.losses_max = u32::MAX;
-        }
-        let now = self.services.leases.now();
-        if let Admission::Cancel(problem) | Admission::GiveUp(problem) =
-            ticket.admission(&policy, now)
-        {
-            self.fail(leased, Failure::hopeless(problem)).await?;
-            return Ok(None);
-        }
-        let needs = match settling.handlers().get(&ticket.kind) {
-            Some(handler) => match handler.needs(&outside(ticket)).await {
-                Ok(needs) => needs,
-                Err(failure) => {
-                    self.fail(leased, failure).await?;
-                    return Ok(None);
-                }
-            },
-            None => Needs::default(),
-        };
-        work::lease(leased, &needs, &self.signer, &self.links, now).map(Some)
     }
 
     /// Commits what a worker outside did. A worker that did not hear the answer may ask again.
@@ -324,7 +261,7 @@ impl Edge {
     }
 
     /// Records that an attempt failed.
-    async fn fail(&self, leased: &Leased, failure: Failure) -> Result<(), Problem> {
+    pub(super) async fn fail(&self, leased: &Leased, failure: Failure) -> Result<(), Problem> {
         if leased.ticket.kind == MAKE {
             let Failure { problem, hopeless } = failure;
             return self.services.fulfilment.fail(leased, problem, hopeless).await;
@@ -337,19 +274,10 @@ impl Edge {
     }
 }
 
-/// Work that somebody outside does.
-fn outside(ticket: &Ticket) -> Work {
-    Work::new(ticket.clone(), CancellationToken::new())
-}
-
 fn no_longer_held() -> Problem {
     Problem::new(
         Code::LeaseLost,
         "the lease is not held any more",
         "throw the result away and lease again; whoever holds the ticket now will finish it",
     )
-}
-
-fn claims_broke_off() -> Problem {
-    Problem::new(Code::Internal, "the lease broke off inside", "lease again in a few seconds")
 }

@@ -1,5 +1,6 @@
 //! Each method of the contract, called by somebody to whom the things do not belong.
 
+use crate::stream::{Protocol, Stream};
 use crate::world::{Made, World, recipient};
 use printmill_domain::problem::Code;
 use serde_json::{Value, json};
@@ -15,7 +16,13 @@ enum Stranger {
 }
 
 /// What a stranger who calls a method must get. A method without a case fails the test.
-fn case(method: &str, made: &Made, lease_token: &str, lane: &str) -> Option<Stranger> {
+fn case(
+    method: &str,
+    made: &Made,
+    lease_token: &str,
+    lane: &str,
+    worker: &str,
+) -> Option<Stranger> {
     use Stranger::{Gets, IsWelcome, SeesNothing};
     let hidden = |message| Some(Gets(Code::NotFound, message));
     let job = || json!({ "printJobId": made.job });
@@ -60,7 +67,24 @@ fn case(method: &str, made: &Made, lease_token: &str, lane: &str) -> Option<Stra
         "FacilityService/ReportPrintJob" => {
             hidden(json!({ "printJobId": made.job, "state": "PRINT_JOB_STATE_PRINTING" }))
         }
+        _ => work(method, lease_token, lane, worker).or_else(|| operations(method)),
+    }
+}
+
+/// The same of the methods for workers.
+fn work(method: &str, lease_token: &str, lane: &str, worker: &str) -> Option<Stranger> {
+    use Stranger::Gets;
+    match method {
         "WorkService/LeaseWork" => Some(Gets(Code::PermissionDenied, json!({ "lane": lane }))),
+        "WorkService/StreamWork" => {
+            let wanted = json!({ "lane": lane, "concurrency": 1 });
+            Some(Gets(Code::PermissionDenied, wanted))
+        }
+        "WorkService/ControlWork" => {
+            let lanes = json!([{ "lane": lane, "concurrency": 1 }]);
+            Some(Gets(Code::PermissionDenied, json!({ "name": "x", "lanes": lanes })))
+        }
+        "WorkService/ReportWork" => Some(Gets(Code::NotFound, json!({ "workerId": worker }))),
         "WorkService/CreateWorkUpload" => {
             Some(Gets(Code::LeaseLost, json!({ "leaseToken": lease_token, "size": 1 })))
         }
@@ -71,7 +95,20 @@ fn case(method: &str, made: &Made, lease_token: &str, lane: &str) -> Option<Stra
             let message = json!({ "leaseToken": lease_token, "message": "paper jam" });
             Some(Gets(Code::LeaseLost, message))
         }
+        _ => None,
+    }
+}
+
+/// The same of the methods for operators.
+fn operations(method: &str) -> Option<Stranger> {
+    use Stranger::Gets;
+    match method {
         "OperationsService/GetTicket"
+        | "OperationsService/CancelTicket"
+        | "OperationsService/CreateSchedule"
+        | "OperationsService/ListConsumers"
+        | "OperationsService/ReplayConsumer"
+        | "OperationsService/ResumeConsumer"
         | "OperationsService/ListLanes"
         | "OperationsService/ListSchedules"
         | "OperationsService/ListWorkers"
@@ -79,6 +116,8 @@ fn case(method: &str, made: &Made, lease_token: &str, lane: &str) -> Option<Stra
         | "OperationsService/ListDeadTickets"
         | "OperationsService/ReplayTickets" => Some(Gets(Code::PermissionDenied, json!({}))),
         "OperationsService/RunSchedule"
+        | "OperationsService/UpdateSchedule"
+        | "OperationsService/DeleteSchedule"
         | "OperationsService/PauseSchedule"
         | "OperationsService/ResumeSchedule" => {
             let schedule = json!({ "scheduleId": "housekeeping" });
@@ -97,6 +136,11 @@ async fn a_stranger_gets_nothing_from_any_method() {
     let leased = world.wire.call("WorkService/LeaseWork", &owner.1, json!({ "count": 1 })).await;
     let leased = leased.unwrap().remove(0);
     let token = leased["leases"][0]["leaseToken"].as_str().unwrap();
+    let lanes = json!([{ "lane": lane, "concurrency": 1 }]);
+    let said = json!({ "name": "press", "lanes": lanes });
+    let control = Stream::open(&world, Protocol::Grpc, "ControlWork", &owner.1, said).await;
+    let announced = control.unwrap().next().await.unwrap();
+    let worker = announced["workerId"].as_str().unwrap().to_owned();
     let methods: Vec<_> = world.wire.methods().collect();
     assert!(methods.len() >= 27, "the contract has {} methods", methods.len());
     for method in methods {
@@ -106,7 +150,7 @@ async fn a_stranger_gets_nothing_from_any_method() {
             "FacilityService" | "WorkService" => &world.facilities[1].1,
             _ => world.key_of(1),
         };
-        let case = case(&name, &made, token, &lane);
+        let case = case(&name, &made, token, &lane, &worker);
         let case = case.unwrap_or_else(|| panic!("say what a stranger gets from {name}"));
         match case {
             Stranger::Gets(code, message) => {

@@ -1,6 +1,7 @@
 //! A served edge with two merchants, two facilities and their keys.
 
 use crate::wire::Wire;
+use chrono::TimeDelta;
 use printmill_adapter_memory::{ManualClock, MemoryDatabase, MemoryQueue, memory_blobs};
 use printmill_api::{ApiOptions, BuildError, Services, serve};
 use printmill_assets::{Assets, Inspect};
@@ -23,6 +24,7 @@ use printmill_domain::routing::Route;
 use printmill_engine::budget::MemoryBudget;
 use printmill_engine::command::Commands;
 use printmill_engine::handler::Handlers;
+use printmill_engine::housekeeping::{Housekeeping, Retention};
 use printmill_engine::lease::Leases;
 use printmill_engine::operations::Operations;
 use printmill_engine::sequencer::Sequencer;
@@ -306,7 +308,18 @@ fn services(
     let (blobs, memory) = (memory_blobs(), MemoryBudget::new(1 << 20));
     let handlers = Handlers::default()
         .with(Inspect::new(database.clone(), blobs.clone(), memory))
-        .with(fulfilment::Route::new(database.clone()));
+        .with(fulfilment::Route::new(database.clone()))
+        .with(fulfilment::Make::new(database.clone()))
+        .with(Housekeeping::new(
+            database.clone(),
+            clock.clone(),
+            Retention {
+                requests: TimeDelta::days(30),
+                done_tickets: TimeDelta::days(30),
+                events: TimeDelta::days(365),
+                gone_workers: TimeDelta::days(1),
+            },
+        ));
     Services {
         operations: Operations::new(database.clone(), clock.clone()),
         database,

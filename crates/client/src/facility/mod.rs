@@ -213,6 +213,7 @@ impl FacilityClient {
             wait_ms: u32::try_from(wait.as_millis()).unwrap_or(0),
             holder: self.shared.options.holder.clone(),
             kinds: vec![],
+            worker_id: String::new(),
         };
         for lease in self.shared.client.lease_work(request).await? {
             self.start(Work::Leased(Box::new(lease))).await;

@@ -89,6 +89,10 @@ pub struct Schedule {
     pub makes: TicketTemplate,
     /// Whether it stands still.
     pub paused: bool,
+    /// Whether it was deleted. Its record stays, so that another of its name goes on with its
+    /// history, and makes none of its tickets again.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub deleted: bool,
     /// The last tick that was done, if there was one.
     pub last_tick: Option<Timestamp>,
     /// The next tick; in the past when it is due.
@@ -130,6 +134,7 @@ impl Schedule {
             missed,
             makes,
             paused: false,
+            deleted: false,
             last_tick: None,
             next_tick,
             undone_before: next_tick,
@@ -139,6 +144,38 @@ impl Schedule {
             created_at: now,
         };
         Ok(schedule.telling("schedule.created", schedule.told_plan()))
+    }
+
+    /// Makes a schedule with the name of one that was deleted. Refused while that is there.
+    pub fn create_again(
+        &self,
+        definition: Definition,
+        now: Timestamp,
+    ) -> Result<Decided<Self>, Problem> {
+        if !self.deleted {
+            return Err(Problem::invalid_state(
+                format!("there is a schedule {} already", self.name),
+                "use another name, or change that one",
+            ));
+        }
+        let fresh = Self::create(definition, now)?.state;
+        let next = Self { runs: self.runs, sequence: self.sequence, ..fresh };
+        Ok(next.telling("schedule.created", next.told_plan()))
+    }
+
+    /// Deletes it: it ticks no more, and is not found any more.
+    pub fn delete(&self) -> Decided<Self> {
+        if self.deleted {
+            return Decided::quiet(self.clone());
+        }
+        let next = Self { paused: true, deleted: true, ..self.clone() };
+        next.telling("schedule.deleted", json!({}))
+    }
+
+    /// What its definition says now.
+    pub fn definition(&self) -> Definition {
+        let Self { name, cron, zone, missed, makes, .. } = self.clone();
+        Definition { name, cron, zone, missed, makes }
     }
 
     /// Takes over what its definition says now. Where nothing is new, nothing happens.
@@ -243,7 +280,11 @@ impl Aggregate for Schedule {
         MerchantId::PLATFORM
     }
     fn state(&self) -> &'static str {
-        if self.paused { "paused" } else { "active" }
+        match self {
+            Self { deleted: true, .. } => "deleted",
+            Self { paused: true, .. } => "paused",
+            _ => "active",
+        }
     }
     fn created_at(&self) -> Timestamp {
         self.created_at

@@ -3,13 +3,14 @@
 use crate::cases;
 use crate::fixtures::at;
 use crate::history::stored_and_read;
-use printmill_domain::ids::{Id, TicketId, WorkerId};
+use printmill_domain::ids::{Id, KeyId, TicketId, WorkerId};
 use printmill_domain::lane::Lane;
 use printmill_domain::problem::Code;
 use printmill_domain::ticket::TicketState;
 use printmill_domain::ticket_end::CANCEL;
 use printmill_domain::worker::{
-    CONCURRENCY_MAX, HEED, LISTED_MAX, LaneSteering, Running, Steering, Worker, WorkerLane,
+    Announcement, CONCURRENCY_MAX, HEED, LISTED_MAX, LaneSteering, Running, Steering, Worker,
+    WorkerLane,
 };
 use proptest::prelude::*;
 use std::collections::BTreeSet;
@@ -163,4 +164,62 @@ fn reports_come_every_ten_seconds_with_work_and_every_minute_without() {
     assert_eq!(due(&steered, &[]), Some(0), "it says at once that it acted");
     assert!(idle.report_is_due(&[], at(-1)), "also when the clock went back");
     assert!(!idle.is_silent(at(180)) && idle.is_silent(at(181)));
+}
+
+fn announcement(lanes: &[(Lane, u16)]) -> Announcement {
+    let lanes = lanes.iter().map(|(lane, most)| WorkerLane::new(lane.clone(), *most)).collect();
+    Announcement { name: "gpu-7".into(), version: "3".into(), lanes, kinds: vec!["a.b".into()] }
+}
+
+#[test]
+fn a_worker_outside_that_comes_back_keeps_what_is_wanted_of_it() {
+    let id = WorkerId::from_uuid(Uuid::from_u128(7 << 90));
+    let key = KeyId::from_uuid(Uuid::from_u128(8 << 90));
+    let first = announcement(&[(Lane::express(), 4), (Lane::render(), 2)]);
+    let worker = Worker::announce(id, key, first, at(0));
+    let lane = LaneSteering { lane: Lane::render(), paused: Some(true), concurrency: Some(9) };
+    let steered = worker.steer(&Steering { draining: None, lanes: vec![lane] }, at(1)).unwrap();
+    assert!(steered.tickets.is_empty(), "it has no lane of its own");
+    let left = steered.state.leave(at(2));
+    let again =
+        left.announce_again(announcement(&[(Lane::render(), 3), (Lane::inspect(), 1)]), at(3));
+    assert!(!again.gone && again.seen_at == at(3));
+    assert_eq!(again.outside, worker.outside);
+    let lanes: Vec<_> = again
+        .lanes
+        .iter()
+        .map(|it| (it.lane.clone(), it.configured, it.concurrency(), it.paused))
+        .collect();
+    assert_eq!(lanes, [(Lane::render(), 3, 9, true), (Lane::inspect(), 1, 1, false)]);
+    assert_eq!(stored_and_read(&again), again);
+}
+
+proptest! {
+    #![proptest_config(cases(500))]
+
+    /// Whatever revision it names, and however often it reports.
+    #[test]
+    fn a_worker_outside_never_acts_on_more_than_is_wanted(
+        reports in prop::collection::vec((any::<u64>(), 0..40_usize, 0..9_i64), 1..20),
+    ) {
+        let id = WorkerId::from_uuid(Uuid::from_u128(7 << 90));
+        let key = KeyId::from_uuid(Uuid::from_u128(8 << 90));
+        let mut worker = Worker::announce(id, key, announcement(&[(Lane::render(), 2)]), at(0));
+        let mut now = 0;
+        for (step, (revision, count, wait)) in reports.into_iter().enumerate() {
+            now += wait;
+            let wish = Steering { draining: Some(step % 2 == 0), lanes: vec![] };
+            worker = worker.steer(&wish, at(now)).unwrap().state;
+            let next = worker.report_outside(running(count), revision % 30, at(now));
+            prop_assert!(worker.heeded <= next.heeded && next.heeded <= next.revision);
+            prop_assert_eq!(next.running_count as usize, count);
+            let soon = next.seen_at + (at(2) - at(0));
+            let again = next.report_outside(running(count), revision % 30, soon);
+            prop_assert_eq!(&again, &next, "the same soon again is no news");
+            let later = next.seen_at + (at(3) - at(0));
+            let reported = next.report_outside(running(count), revision % 30, later);
+            prop_assert_eq!(reported.seen_at, later);
+            worker = next;
+        }
+    }
 }

@@ -10,7 +10,7 @@ use printmill_domain::problem::{Code, Problem};
 use printmill_domain::ticket::{Ticket, TicketState};
 use printmill_domain::ticket_history::AttemptEnd;
 use printmill_engine::HEARTBEAT;
-use printmill_engine::cancel::CancelTicket;
+use printmill_engine::cancel::{CancelTicket, cancel as engine_cancel};
 use printmill_engine::handler::Handlers;
 use serde_json::json;
 use std::sync::Arc;
@@ -78,6 +78,35 @@ async fn a_running_handler_hears_of_its_cancellation_within_a_heartbeat() {
     assert_eq!(ended.history[0].problem, Some(why()));
     assert_eq!(names(&site).await, ["given up"], "people see it");
     stop(running).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_operators_cancellation_reaches_a_running_handler_within_a_heartbeat() {
+    let site = Site::new();
+    let (job, heard) = endless();
+    let handlers = job.handlers();
+    let running = [site.start_relay(), site.start_worker("a", handlers.clone())];
+    let cancel =
+        async |id| engine_cancel(&*site.database, &*site.clock, &handlers, id, &why()).await;
+    let id = site.make(1, KIND).await;
+    site.until_state(id, TicketState::Leased).await;
+    pass(20).await;
+    let (asked, set) = (cancel(id).await.unwrap(), site.now());
+    assert_eq!((asked.state, asked.cancel), (TicketState::Leased, Some(why())));
+    heard.notified().await;
+    assert!((site.now() - set).to_std().unwrap() <= HEARTBEAT);
+    let ended = site.until(id, |ticket| ticket.state.is_final()).await;
+    assert_eq!(
+        (ended.state, names(&site).await),
+        (TicketState::Cancelled, vec!["given up".into()])
+    );
+    assert_eq!(cancel(id).await.unwrap(), ended, "asking again changes nothing");
+    stop(running).await;
+
+    let waiting = site.make(2, KIND).await;
+    let ended = cancel(waiting).await.unwrap();
+    assert_eq!((ended.state, ended.attempt), (TicketState::Cancelled, 0));
+    assert_eq!(names(&site).await.len(), 2, "people see that, too");
 }
 
 #[tokio::test(start_paused = true)]

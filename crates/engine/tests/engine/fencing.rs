@@ -2,13 +2,15 @@
 
 use crate::jobs::{Job, KIND, effect};
 use crate::link::Link;
-use crate::site::{Site, lane, pass};
+use crate::site::{Site, pass, take};
 use printmill_backend::{Change, CommitError, Database};
 use printmill_domain::problem::{Code, Problem};
-use printmill_domain::retry::RetryPolicy;
 use printmill_domain::ticket::TicketState;
+use printmill_engine::handler::{Failure, Handlers, Work};
+use printmill_engine::settle::{Outcome, Settling};
 use serde_json::json;
 use std::time::Duration;
+use tokio_util::sync::CancellationToken;
 
 #[tokio::test(start_paused = true)]
 async fn an_old_holder_is_refused_and_none_of_its_effect_is_committed() {
@@ -29,7 +31,10 @@ async fn an_old_holder_is_refused_and_none_of_its_effect_is_committed() {
     lost(leases.extend(&old.ticket, &old.fence, &old.receipt, 500, "").await.map(|_| ()));
     lost(leases.release(&old.ticket, &old.fence, &old.receipt).await);
     let problem = Problem::new(Code::Unavailable, "not now", "wait");
-    lost(leases.fail(&old, problem, true, &RetryPolicy::default()).await.map(|_| ()));
+    let settling = Settling::new(leases.clone(), Handlers::default());
+    let work = Work::new(old.ticket.clone(), CancellationToken::new());
+    let failed = settling.fail(&work, &old, Failure::hopeless(problem)).await;
+    assert_eq!(failed, Outcome::Lost);
     lost(leases.held(&old.fence).await.map(|_| ()));
     assert_eq!(site.effects().await, vec![]);
     assert_eq!(site.ticket(id).await, new.ticket, "nothing of it moved");
@@ -108,7 +113,7 @@ async fn of_many_who_want_the_same_tickets_each_is_held_by_one() {
     let holders = (0..8).map(|n| {
         let leases = site.leases();
         let holder = format!("holder {n}");
-        async move { leases.lease(&lane(), 5, Duration::from_secs(1), &holder).await.unwrap() }
+        async move { take(&leases, 5, Duration::from_secs(1), &holder).await.unwrap() }
     });
     let leased: Vec<_> = futures::future::join_all(holders).await.into_iter().flatten().collect();
     let mut ids: Vec<_> = leased.iter().map(|held| held.ticket.id).collect();
@@ -146,11 +151,11 @@ async fn a_message_that_finds_no_database_goes_to_the_next_who_asks() {
         let link = Link::to(&site.database);
         breaking(&link);
         let broken = site.leases_through(link);
-        broken.lease(&lane(), 10, Duration::ZERO, "broken").await.unwrap_err();
+        take(&broken, 10, Duration::ZERO, "broken").await.unwrap_err();
         assert_eq!(site.ticket(id).await.attempt, 0);
         let asked = site.now();
         let second = Duration::from_secs(1);
-        let next = site.leases().lease(&lane(), 10, second, "next").await.unwrap();
+        let next = take(&site.leases(), 10, second, "next").await.unwrap();
         assert_eq!((next.len(), next[0].ticket.id), (1, id));
         assert!(site.now() - asked <= chrono::TimeDelta::milliseconds(100));
     }

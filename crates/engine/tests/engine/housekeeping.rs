@@ -19,7 +19,8 @@ use tokio_util::sync::CancellationToken;
 
 fn retention() -> Retention {
     let (requests, done_tickets) = (TimeDelta::days(30), TimeDelta::days(20));
-    Retention { requests, done_tickets, events: TimeDelta::days(365) }
+    let gone_workers = TimeDelta::days(1);
+    Retention { requests, done_tickets, events: TimeDelta::days(365), gone_workers }
 }
 
 async fn answer(site: &Site, id: &str, days_ago: i64) {
@@ -141,4 +142,25 @@ async fn workers_that_have_been_silent_for_a_day_are_given_up_and_no_others() {
     let found: Vec<Versioned<Worker>> = site.database.find_many(scope, &ids).await.unwrap();
     assert_eq!(found.iter().map(|worker| worker.gone).collect::<Vec<_>>(), [false, true]);
     assert_eq!(found[1].seen_at, site.now() - TimeDelta::hours(25), "when it was last seen stays");
+}
+
+#[tokio::test(start_paused = true)]
+async fn workers_that_have_been_gone_for_a_day_are_forgotten() {
+    let site = Site::new();
+    let scope = Scope::Merchant(MerchantId::PLATFORM);
+    let mut ids = vec![];
+    for hours in [23, 25] {
+        let (id, left) = (fresh::id(site.now()), site.now() - TimeDelta::hours(hours));
+        let worker = Worker::begin(id, "host".into(), 1, "0".into(), vec![], left).leave(left);
+        let change = Change::new(MerchantId::PLATFORM, left).create(Decided::quiet(worker));
+        site.database.commit(change).await.unwrap();
+        ids.push(id.to_string());
+    }
+    let definition = housekeeping::definition("30 3 * * *", "UTC");
+    let run = Schedule::create(definition, site.now()).expect("it is good").state.run(site.now());
+    let work = Work::new(run.tickets[0].clone(), CancellationToken::new());
+    let pruned = handler(&site).perform(&work).await.expect("memory");
+    assert_eq!(pruned["workers"], 1);
+    let left: Vec<Versioned<Worker>> = site.database.find_many(scope, &ids).await.unwrap();
+    assert_eq!((left.len(), left[0].id.to_string()), (1, ids[0].clone()));
 }

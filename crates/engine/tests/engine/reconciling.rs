@@ -74,7 +74,7 @@ async fn nothing_is_sent_again_when_the_queue_holds_everything() {
         ceiling: TimeDelta::hours(1),
         ..RetryPolicy::default()
     };
-    site.leases().fail(&held[0], passing().problem, false, &policy).await.unwrap();
+    site.fail(&held[0], passing().problem, &policy).await;
     let mut reconciler = site.reconciler();
     for _ in 0..9 {
         pass(60).await;

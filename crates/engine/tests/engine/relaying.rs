@@ -2,7 +2,7 @@
 
 use crate::jobs::{Job, KIND};
 use crate::link::Link;
-use crate::site::{Site, lane, merchant, pass, ticket_id};
+use crate::site::{Site, lane, merchant, pass, take, ticket_id};
 use printmill_backend::queue::Message;
 use printmill_backend::{Change, Database, Queue};
 use printmill_domain::problem::{Code, Problem};
@@ -57,7 +57,7 @@ async fn a_ticket_that_waits_is_not_sent_before_it_is_due() {
     let held = site.lease_now("a").await.remove(0);
     let policy = RetryPolicy { base: chrono::TimeDelta::seconds(100), ..RetryPolicy::default() };
     let problem = Problem::new(Code::Unavailable, "not now", "wait");
-    let waiting = site.leases().fail(&held, problem, false, &policy).await.unwrap();
+    let waiting = site.fail(&held, problem, &policy).await;
     assert_eq!(site.held().await, 0, "its message is settled");
     // A second message of it comes too early, and is of no use later.
     let early = Message { ticket: id, trace: None, delay: Duration::ZERO };
@@ -142,8 +142,7 @@ async fn a_claim_that_meets_the_relays_mark_is_tried_again_at_once() {
         site.database.commit(change).await
     };
     let leases = site.leases_through(Link::slow(&site.database, Duration::from_millis(20)));
-    let lane = lane();
-    let lease = leases.lease(&lane, 1, Duration::from_secs(1), "a");
+    let lease = take(&leases, 1, Duration::from_secs(1), "a");
     let (marked, leased) = tokio::join!(mark, lease);
     marked.unwrap();
     assert_eq!(leased.unwrap().len(), 1);

@@ -4,12 +4,14 @@
 use printmill_adapter_memory::{MemoryDatabase, MemoryQueue};
 use printmill_backend::change::{Change, TicketGuard, TicketWrite};
 use printmill_backend::database::{Page, Scope};
-use printmill_backend::{Clock, Database, DatabaseExt, Queue};
+use printmill_backend::{BackendError, Clock, Database, DatabaseExt, Queue};
 use printmill_domain::Timestamp;
 use printmill_domain::aggregate::Versioned;
 use printmill_domain::ids::{Id, MerchantId, TicketId};
 use printmill_domain::lane::Lane;
 use printmill_domain::merchant::Merchant;
+use printmill_domain::problem::Problem;
+use printmill_domain::retry::RetryPolicy;
 use printmill_domain::ticket::{Ticket, TicketState};
 use printmill_engine::LEASE;
 use printmill_engine::handler::Handlers;
@@ -86,6 +88,17 @@ pub(crate) fn stranger() -> MerchantId {
 /// The lane that tests work in.
 pub(crate) fn lane() -> Lane {
     Lane::express()
+}
+
+/// Takes on what comes to the lane that tests work in.
+pub(crate) async fn take(
+    leases: &Leases,
+    count: u16,
+    wait: Duration,
+    holder: &str,
+) -> Result<Vec<Leased>, BackendError> {
+    let delivered = leases.deliveries(&lane(), count, wait).await?;
+    leases.take_on(delivered, holder).await
 }
 
 /// The id of a test's ticket.
@@ -197,7 +210,22 @@ impl Site {
 
     /// Leases what the queue has by now, without waiting.
     pub(crate) async fn lease_now(&self, holder: &str) -> Vec<Leased> {
-        self.leases().lease(&lane(), 10, Duration::ZERO, holder).await.expect("memory")
+        take(&self.leases(), 10, Duration::ZERO, holder).await.expect("memory")
+    }
+
+    /// Ends an attempt that failed, by a policy.
+    pub(crate) async fn fail(
+        &self,
+        held: &Leased,
+        problem: Problem,
+        policy: &RetryPolicy,
+    ) -> Ticket {
+        let Leased { ticket, fence, receipt } = held;
+        let leases = self.leases();
+        let next = leases.after_failure(ticket, fence, problem, false, policy).expect("it is held");
+        let change = Change::new(ticket.merchant, self.now()).ticket(next.clone(), ticket.version);
+        leases.settle(change, receipt).await.expect("it is held");
+        next
     }
 
     /// Everything that handlers committed.

@@ -1,17 +1,12 @@
-//! `printmill consumers`: who reads the event log, straight in the configured database.
+//! `printmill consumers`: who reads the event log.
 
-use super::keys::open;
-use crate::config::Flags;
+use super::events::moment;
+use crate::cli::OperatorArgs;
 use crate::failure::Outcome;
 use crate::output;
 use clap::{Args, Subcommand};
-use printmill_backend::SystemClock;
-use printmill_domain::Timestamp;
-use printmill_domain::aggregate::Aggregate;
-use printmill_domain::subscription::Consumer;
-use printmill_engine::subscription::{Consumers, From};
+use printmill_client::{Timestamp, v1};
 use std::path::Path;
-use std::sync::Arc;
 
 /// Consumers.
 #[derive(Debug, Subcommand)]
@@ -31,10 +26,10 @@ A stream waits when one of its events cannot be applied; it is parked after six 
 
 Examples:
   printmill consumers list
-  printmill consumers list --json | jq '.[] | {name, cursor, held}'")]
+  printmill consumers list --json | jq '.[] | {name, cursor, waiting}'")]
 pub(crate) struct ListArgs {
     #[command(flatten)]
-    flags: Flags,
+    operator: OperatorArgs,
 }
 
 /// Have a consumer read again.
@@ -54,10 +49,10 @@ pub(crate) struct ReplayArgs {
     #[arg(long, value_name = "SEQ", group = "from")]
     after: Option<u64>,
     /// Begin with the first event at this time or later.
-    #[arg(long, value_name = "TIME", group = "from")]
+    #[arg(long, value_name = "TIME", group = "from", value_parser = moment)]
     since: Option<Timestamp>,
     #[command(flatten)]
-    flags: Flags,
+    operator: OperatorArgs,
 }
 
 /// Have a stream that waits tried again now.
@@ -77,30 +72,26 @@ pub(crate) struct ResumeArgs {
     #[arg(long)]
     skip: bool,
     #[command(flatten)]
-    flags: Flags,
+    operator: OperatorArgs,
 }
 
 /// Runs one of them.
 pub(crate) async fn run(command: &ConsumersCommand, file: Option<&Path>, json: bool) -> Outcome {
-    let flags = match command {
-        ConsumersCommand::List(args) => &args.flags,
-        ConsumersCommand::Replay(args) => &args.flags,
-        ConsumersCommand::Resume(args) => &args.flags,
-    };
-    let consumers = Consumers::new(open(file, flags).await?, Arc::new(SystemClock));
-    let shown: Vec<Consumer> = match command {
-        ConsumersCommand::List(_) => {
-            consumers.list().await?.into_iter().map(|found| found.value).collect()
+    let shown: Vec<v1::Consumer> = match command {
+        ConsumersCommand::List(args) => {
+            let client = args.operator.client(file)?;
+            client.list_consumers(v1::ListConsumersRequest {}).await?.consumers
         }
         ConsumersCommand::Replay(args) => {
-            let from = match args.since {
-                Some(time) => From::Time(time),
-                None => From::Seq(args.after.unwrap_or_default()),
-            };
-            consumers.replay(&args.name, from).await?
+            let after_seq = args.after.map(|place| i64::try_from(place).unwrap_or(i64::MAX));
+            let name = args.name.clone();
+            let request = v1::ReplayConsumerRequest { name, after_seq, since: args.since };
+            args.operator.client(file)?.replay_consumer(request).await?.consumers
         }
         ConsumersCommand::Resume(args) => {
-            vec![consumers.resume(&args.name, &args.stream, args.skip).await?]
+            let (name, stream) = (args.name.clone(), args.stream.clone());
+            let request = v1::ResumeConsumerRequest { name, stream, skip: args.skip };
+            vec![args.operator.client(file)?.resume_consumer(request).await?]
         }
     };
     if json {
@@ -112,23 +103,23 @@ pub(crate) async fn run(command: &ConsumersCommand, file: Option<&Path>, json: b
     }
     let rows: Vec<Vec<String>> = shown.iter().map(row).collect();
     output::line(output::table(&["CONSUMER", "READ UP TO", "RUN BY", "WAITING", "PARKED"], &rows));
-    for consumer in &shown {
-        for (stream, held) in &consumer.held {
-            let (seq, problem) = (held.from, &held.problem);
-            output::line(format!("\n{stream}  waits at {seq}: {problem} ({})", problem.code));
-            output::line(format!("  help: {}", problem.advice));
-        }
+    for waiting in shown.iter().flat_map(|consumer| &consumer.waiting) {
+        let v1::WaitingStream { stream, seq, problem, .. } = waiting;
+        let problem = problem.clone().unwrap_or_default();
+        let (message, code) = (problem.message, problem.code);
+        output::line(format!("\n{stream}  waits at {seq}: {message} ({code})"));
+        output::line(format!("  help: {}", problem.advice));
     }
     Ok(())
 }
 
-fn row(consumer: &Consumer) -> Vec<String> {
-    let parked = consumer.parked();
+fn row(consumer: &v1::Consumer) -> Vec<String> {
+    let parked = consumer.waiting.iter().filter(|waiting| waiting.due_time.is_none()).count();
     vec![
-        consumer.id(),
+        format!("{}.{}-of-{}", consumer.name, consumer.shard, consumer.shard_count),
         consumer.cursor.to_string(),
-        consumer.lease.as_ref().map_or_else(|| "nobody".into(), |lease| lease.holder.clone()),
-        (consumer.held.len() - parked).to_string(),
+        if consumer.holder.is_empty() { "nobody".into() } else { consumer.holder.clone() },
+        (consumer.waiting.len() - parked).to_string(),
         parked.to_string(),
     ]
 }

@@ -102,7 +102,8 @@ struct FilterArgs {
     since: Option<Timestamp>,
 }
 
-fn moment(text: &str) -> Result<Timestamp, String> {
+/// Reads a point in time.
+pub(super) fn moment(text: &str) -> Result<Timestamp, String> {
     let parsed = serde_json::from_value(Value::String(text.to_owned()));
     parsed.map_err(|_| "write it as 2026-01-31T08:00:00Z or 2026-01-31T09:00:00+01:00".into())
 }

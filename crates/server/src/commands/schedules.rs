@@ -1,5 +1,6 @@
-//! `printmill schedules`: list schedules, run one now, pause and resume.
+//! `printmill schedules`: list schedules, make, change and delete them, run one now, pause, resume.
 
+use super::schedule_make::{self, CreateArgs, UpdateArgs};
 use crate::cli::OperatorArgs;
 use crate::failure::Outcome;
 use crate::output;
@@ -10,7 +11,7 @@ use std::path::Path;
 /// Schedules that are read at once.
 const PART: i32 = 100;
 
-/// List schedules, run one now, pause and resume them.
+/// List, make and delete schedules; run one now, pause and resume them.
 #[derive(Debug, Subcommand)]
 #[command(after_help = "\
 A schedule makes a ticket when its time comes: each tick once, however many nodes run. Ticks that
@@ -22,6 +23,17 @@ nobody was there for are missed; what happens then is the schedule's policy:
 `housekeeping` is built in: it deletes old request ids, tickets that are done and old events. The
 settings `housekeeping_cron`, `housekeeping_zone` and `keep_…_days` say when and what.")]
 pub(crate) enum SchedulesCommand {
+    /// Make a schedule, whose tickets a worker of yours does.
+    Create(CreateArgs),
+    /// Change a schedule; what is left out stays.
+    Update(UpdateArgs),
+    /// Delete a schedule. Tickets that it made stay.
+    #[command(after_help = "\
+The built-in `housekeeping` cannot be deleted, only paused.
+
+Examples:
+  printmill schedules delete nightly-report")]
+    Delete(OneArgs),
     /// List schedules with their last and next tick.
     #[command(after_help = "\
 Examples:
@@ -66,6 +78,18 @@ pub(crate) struct OneArgs {
 /// Does what the command says.
 pub(crate) async fn run(command: &SchedulesCommand, file: Option<&Path>, json: bool) -> Outcome {
     let changed = match command {
+        SchedulesCommand::Create(args) => return schedule_make::create(args, file, json).await,
+        SchedulesCommand::Update(args) => return schedule_make::update(args, file, json).await,
+        SchedulesCommand::Delete(args) => {
+            let schedule_id = args.schedule.clone();
+            let request = v1::DeleteScheduleRequest { schedule_id, request_id: String::new() };
+            let deleted = args.operator.client(file)?.delete_schedule(request).await?;
+            if json {
+                return output::json(&deleted);
+            }
+            output::line(format!("{} is deleted", deleted.name));
+            return Ok(());
+        }
         SchedulesCommand::List(args) => {
             let schedules = all(&args.operator.client(file)?).await?;
             if json {

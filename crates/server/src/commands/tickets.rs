@@ -1,4 +1,4 @@
-//! `printmill tickets`: units of work that were given up, and trying them again.
+//! `printmill tickets`: units of work that were given up, trying them again, and cancelling.
 
 use super::ticket_show::{self, ShowArgs};
 use crate::cli::OperatorArgs;
@@ -16,6 +16,8 @@ pub(crate) enum TicketsCommand {
     Dead(DeadArgs),
     /// Have tickets that were given up tried again.
     Replay(ReplayArgs),
+    /// Cancel tickets that wait or run.
+    Cancel(CancelArgs),
     /// Show one and its history: who held it, since when, and why it failed.
     Show(ShowArgs),
 }
@@ -76,10 +78,33 @@ pub(crate) struct ReplayArgs {
     operator: OperatorArgs,
 }
 
+/// Cancel tickets that wait or run.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+One that waits ends at once. Of one that is in work its worker hears within 3 seconds, breaks off and
+commits nothing; until then it shows as `to be cancelled`. What the work was for shows why it was not
+done: an order's item gets an issue, an asset is rejected. A cancelled ticket is not tried again.
+
+Examples:
+  printmill tickets cancel tkt_…
+  printmill tickets cancel tkt_… --reason 'the merchant called'
+  printmill tickets show tkt_…            see that it is over")]
+pub(crate) struct CancelArgs {
+    /// The tickets.
+    #[arg(value_name = "TICKET", required = true)]
+    tickets: Vec<String>,
+    /// Why, for those who look at the ticket or the order.
+    #[arg(long)]
+    reason: Option<String>,
+    #[command(flatten)]
+    operator: OperatorArgs,
+}
+
 /// Runs one of them.
 pub(crate) async fn run(command: &TicketsCommand, file: Option<&Path>, json: bool) -> Outcome {
     match command {
         TicketsCommand::Show(args) => ticket_show::run(args, file, json).await,
+        TicketsCommand::Cancel(args) => cancel(args, &args.operator.client(file)?, json).await,
         TicketsCommand::Dead(args) => dead(args, &args.operator.client(file)?, json).await,
         TicketsCommand::Replay(args) => replay(args, &args.operator.client(file)?, json).await,
     }
@@ -167,5 +192,25 @@ async fn replay(args: &ReplayArgs, client: &Client, json: bool) -> Outcome {
             output::next_steps(&[("printmill queues --watch", "see how it goes")]);
         }
     }
+    Ok(())
+}
+
+async fn cancel(args: &CancelArgs, client: &Client, json: bool) -> Outcome {
+    let mut cancelled = vec![];
+    for ticket_id in &args.tickets {
+        let reason = args.reason.clone().unwrap_or_default();
+        let request = v1::CancelTicketRequest { ticket_id: ticket_id.clone(), reason };
+        cancelled.push(client.cancel_ticket(request).await?);
+    }
+    if json {
+        return output::json(&cancelled);
+    }
+    for ticket in &cancelled {
+        output::line(match ticket.state.as_str() {
+            "leased" => format!("{} will be broken off by {}", ticket.id, ticket.holder),
+            _ => format!("{} is cancelled", ticket.id),
+        });
+    }
+    output::next_steps(&[("printmill tickets show TICKET", "see when it is over")]);
     Ok(())
 }

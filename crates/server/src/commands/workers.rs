@@ -13,11 +13,12 @@ const PART: i32 = 100;
 /// List workers and what they work on; drain and resume them, and set how much they take on.
 #[derive(Debug, Subcommand)]
 #[command(after_help = "\
-A worker is a process with the role `worker`. Each keeps a record: what it serves, what it works on,
-and what is wanted of it. A command changes the record and wakes the worker, which acts within
-moments. If that goes astray, it acts with its next heartbeat (3 s) while it works, or with its next
-report (a minute) while it does not. What is wanted ends with the process: a new one begins as
-configured.
+A worker is a process with the role `worker`, or a program outside that announced itself over the
+API. Each has a record: what it serves, what it works on, and what is wanted of it. A command
+changes the record and wakes the worker, which acts within moments. If that goes astray, it acts
+with its next heartbeat (3 s) while it works, or with its next report (a minute) while it does not;
+one outside gets no tickets against what is wanted in any case. What is wanted ends with the
+process: a new one begins as configured.
 
 `printmill tickets` shows single tickets, `printmill queues` what waits.")]
 pub(crate) enum WorkersCommand {
@@ -47,7 +48,8 @@ Examples:
 #[derive(Debug, Args)]
 #[command(after_help = "\
 STATE is serving, draining (takes nothing new), silent (no report for three minutes: it may be dead)
-or gone. LANES shows how many tickets at once. A state with * is wanted, and not acted on yet.
+or gone. LANES shows how many tickets at once. A state with * is wanted, and not acted on yet. PID is
+`outside` for workers outside. Those that are gone are forgotten after a day (`keep_workers_days`).
 
 Examples:
   printmill workers list
@@ -188,7 +190,7 @@ fn row(worker: &v1::Worker) -> Vec<String> {
     vec![
         worker.worker_id.clone(),
         worker.host.clone(),
-        worker.pid.to_string(),
+        if worker.outside { "outside".into() } else { worker.pid.to_string() },
         if worker.heeded { state } else { format!("{state}*") },
         lanes.collect::<Vec<_>>().join(", "),
         worker.running_count.to_string(),

@@ -118,6 +118,8 @@ settings! {
          deleted";
     keep_events_days: u64, true, "365",
         "How long the event log goes back, 7 to 36500 days";
+    keep_workers_days: u64, true, "1",
+        "How long workers that are gone stay in the list, 1 to 3650 days";
     housekeeping_cron: String, false, "\"30 3 * * *\"",
         "When that is deleted which is older: minute, hour, day of month, month, day of week";
     housekeeping_zone: String, false, "\"Europe/Amsterdam\"",
@@ -265,6 +267,7 @@ impl Default for Settings {
             keep_requests_days: 30,
             keep_tickets_days: 30,
             keep_events_days: 365,
+            keep_workers_days: 1,
             housekeeping_cron: "30 3 * * *".into(),
             housekeeping_zone: "UTC".into(),
             log: "info".into(),
@@ -322,6 +325,7 @@ impl Settings {
             requests: days(self.keep_requests_days),
             done_tickets: days(self.keep_tickets_days),
             events: days(self.keep_events_days),
+            gone_workers: days(self.keep_workers_days),
         }
     }
 
@@ -330,6 +334,7 @@ impl Settings {
             ("keep_requests_days", self.keep_requests_days, 1..=3_650),
             ("keep_tickets_days", self.keep_tickets_days, 1..=3_650),
             ("keep_events_days", self.keep_events_days, 7..=36_500),
+            ("keep_workers_days", self.keep_workers_days, 1..=3_650),
         ];
         for (key, days, range) in ranges {
             if !range.contains(&days) {

@@ -29,6 +29,7 @@ pub(crate) fn all(settings: &Settings, backends: &Backends) -> Handlers {
         .with(printmill_assets::Inspect::new(database.clone(), blobs.clone(), memory.clone()))
         .with(printmill_orders::Charge::new(database.clone(), payments))
         .with(printmill_fulfilment::Route::new(database.clone()))
+        .with(printmill_fulfilment::Make::new(database.clone()))
         .with(printmill_prints::Render::new(database.clone(), blobs, spool, memory));
     handlers.clone().with(CancelTicket::new(database, handlers))
 }

@@ -70,6 +70,9 @@ pub(crate) async fn run(
             Some(notice) => {
                 notice.wait().await;
                 tracing::warn!("spot notice, handing everything back");
+                if let Some(parent) = parent {
+                    parent.say_leaving();
+                }
                 shutdown.cancel();
             }
         }

@@ -17,6 +17,8 @@ use tokio::time::Instant;
 const BOOT_GUESS: Duration = Duration::from_secs(1);
 /// The pause after a worker died, doubled with each that did, and the longest.
 const BACKOFF: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(60));
+/// The pause after a worker left since the machine will be taken away: others would leave at once.
+const NOTICE_PAUSE: Duration = Duration::from_secs(30);
 /// A worker that lived so long died of something new.
 const LONG_LIFE: Duration = Duration::from_secs(60);
 /// Events of workers that wait to be read; who has more waits.
@@ -198,6 +200,11 @@ impl Fleet {
             self.boot = (self.boot + (now - worker.asked_for)) / 2;
             tracing::info!(worker = worker.pid, boot = ?(now - worker.asked_for), "worker ready");
         }
+        if report.leaving {
+            // No death, so the back-off stays as it is; but nobody is to follow it either.
+            self.start_after = self.start_after.max(now + NOTICE_PAUSE);
+            worker.state = State::Draining;
+        }
         let worked = report.in_work > 0 || !report.done.is_empty();
         worker.state = match worker.state {
             State::Draining => State::Draining,
@@ -245,5 +252,36 @@ impl Fleet {
                 left.remove(&number);
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Has a worker that writes these lines live and end; the fleet after that.
+    async fn after_a_life_of(lines: &str) -> Fleet {
+        let arguments = ["-c".into(), format!("printf '%s\\n' {lines}").into()];
+        let mut fleet = Fleet::new(Program { path: "/bin/sh".into(), arguments: arguments.into() });
+        fleet.start(1);
+        while !fleet.is_empty() {
+            match fleet.event().await.expect("the fleet itself can send") {
+                (number, Event::Said(report)) => fleet.said(number, &report),
+                (number, Event::Ended(status)) => fleet.ended(number, status),
+            }
+        }
+        fleet
+    }
+
+    #[tokio::test]
+    async fn a_worker_that_leaves_by_a_notice_has_not_died_but_nobody_follows_it_at_once() {
+        let served = r#"'{"in_work":0,"done":[]}'"#;
+        let left = r#"'{"in_work":0,"done":[],"leaving":true}'"#;
+        let mut fleet = after_a_life_of(&format!("{served} {left}")).await;
+        assert_eq!(fleet.deaths, 0);
+        assert!(fleet.start_after > Instant::now() + BACKOFF.0);
+        fleet.start(1);
+        assert!(fleet.is_empty(), "the machine will be taken away");
+        assert_eq!(after_a_life_of(served).await.deaths, 1, "one that just ends has died");
     }
 }
