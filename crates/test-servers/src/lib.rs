@@ -5,12 +5,18 @@
 //! skip on a developer's machine, and a failure in CI.
 
 pub mod find;
+pub mod moto;
 pub mod nats;
 pub mod process;
+pub mod proxy;
 pub mod python;
+pub mod s3s_fs;
 
+pub use moto::Moto;
 pub use nats::Nats;
 pub use process::Process;
+pub use proxy::Proxy;
+pub use s3s_fs::S3sFs;
 
 use anyhow::bail;
 
