@@ -20,7 +20,7 @@ const PART_BYTES: usize = 128 * 1024;
 const ABANDONED: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// Opens the store at an address: `file:///absolute/path`, `file://./relative/path`, a plain path,
-/// or `s3://bucket/prefix?setting=value`.
+/// `s3://bucket/prefix?setting=value`, `gs://bucket/prefix` or `az://container/prefix`.
 ///
 /// A directory is made if it is not there, and must be writable. A bucket must be there. Uploads
 /// that a crash left in quarantine more than a day ago are removed.
@@ -33,7 +33,11 @@ pub async fn open_config(config: ObjectsConfig) -> Result<Blobs, BackendError> {
     match config {
         ObjectsConfig::Disk(disk) => open_disk(&disk),
         #[cfg(feature = "s3")]
-        ObjectsConfig::S3(s3) => Ok(crate::s3::open(s3).await?),
+        ObjectsConfig::S3(s3) => Ok(crate::s3::open(*s3).await?),
+        #[cfg(feature = "gcs")]
+        ObjectsConfig::Gcs(gcs) => Ok(crate::gcs::open(*gcs).await?),
+        #[cfg(feature = "azure")]
+        ObjectsConfig::Azure(azure) => Ok(crate::azure::open(*azure).await?),
     }
 }
 

@@ -10,13 +10,18 @@ const ELSEWHERE: [&str; 11] =
 /// Where blobs are kept.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
-#[cfg_attr(feature = "s3", expect(clippy::large_enum_variant, reason = "there is one of them"))]
 pub enum ObjectsConfig {
     /// In a directory of this machine.
     Disk(DiskConfig),
     /// In a bucket of an S3-compatible store.
     #[cfg(feature = "s3")]
-    S3(crate::s3::S3Config),
+    S3(Box<crate::s3::S3Config>),
+    /// In a bucket of Google Cloud Storage.
+    #[cfg(feature = "gcs")]
+    Gcs(Box<crate::gcs::GcsConfig>),
+    /// In a container of Azure Blob Storage.
+    #[cfg(feature = "azure")]
+    Azure(Box<crate::azure::AzureConfig>),
 }
 
 /// Blobs in a directory.
@@ -27,13 +32,23 @@ pub struct DiskConfig {
 }
 
 impl ObjectsConfig {
-    /// Reads an address: `file:///absolute/path`, `file://./relative/path`, a plain path, or
-    /// `s3://bucket/prefix?setting=value`.
+    /// Reads an address: `file:///absolute/path`, `file://./relative/path`, a plain path,
+    /// `s3://bucket/prefix?setting=value`, `gs://bucket/prefix` or `az://container/prefix`.
     pub fn from_url(url: &str) -> Result<Self, ObjectsError> {
         match url.split_once("://").map(|(scheme, _)| scheme) {
             Some("file") | None => DiskConfig::from_url(url).map(Self::Disk),
             #[cfg(feature = "s3")]
-            Some("s3") => crate::s3::S3Config::from_url(url).map(Self::S3),
+            Some("s3") => {
+                crate::s3::S3Config::from_url(url).map(|config| Self::S3(Box::new(config)))
+            }
+            #[cfg(feature = "gcs")]
+            Some("gs") => {
+                crate::gcs::GcsConfig::from_url(url).map(|config| Self::Gcs(Box::new(config)))
+            }
+            #[cfg(feature = "azure")]
+            Some("az") => {
+                crate::azure::AzureConfig::from_url(url).map(|config| Self::Azure(Box::new(config)))
+            }
             Some(scheme) if ELSEWHERE.contains(&scheme) => {
                 Err(ObjectsError::NotCompiled { scheme: scheme.into() })
             }
@@ -65,8 +80,8 @@ mod tests {
     fn directory(url: &str) -> Option<String> {
         match ObjectsConfig::from_url(url).ok()? {
             ObjectsConfig::Disk(disk) => Some(disk.directory.to_string_lossy().into_owned()),
-            #[cfg(feature = "s3")]
-            ObjectsConfig::S3(_) => None,
+            #[cfg(any(feature = "s3", feature = "gcs", feature = "azure"))]
+            _ => None,
         }
     }
 

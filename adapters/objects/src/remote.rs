@@ -1,10 +1,18 @@
 //! What stores on other machines have in common: a first look, tidying, and how they fail.
 
+use crate::address::Address;
 use crate::error::ObjectsError;
 use futures::{StreamExt, TryStreamExt};
 use object_store::path::Path;
-use object_store::{ObjectStore, ObjectStoreExt};
+use object_store::prefix::PrefixStore;
+use object_store::{BackoffConfig, ClientOptions, ObjectStore, ObjectStoreExt, RetryConfig};
+use printmill_backend::Blobs;
+use printmill_backend::blobs::BlobsCaps;
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
+
+/// S3 takes no smaller parts, but for the last; the others have no need of larger ones.
+const PART_BYTES: usize = 5 * 1024 * 1024;
 
 /// An upload that was not touched for so long belongs to a process that is gone.
 const ABANDONED: Duration = Duration::from_secs(24 * 60 * 60);
@@ -12,6 +20,74 @@ const ABANDONED: Duration = Duration::from_secs(24 * 60 * 60);
 const SWEPT_MAX: usize = 1000;
 /// How much of a store's answer is kept for messages, in bytes.
 const ANSWER_BYTES_MAX: usize = 300;
+
+/// The limits of requests to a store.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Remote {
+    /// How long a request may take, with its body.
+    pub timeout: Duration,
+    /// How long connecting may take.
+    pub connect_timeout: Duration,
+    /// How often a request that failed in passing is tried again.
+    pub retries: u16,
+    /// How long after the first try another may begin.
+    pub retry_time: Duration,
+}
+
+impl Default for Remote {
+    fn default() -> Self {
+        Self {
+            timeout: Duration::from_secs(30),
+            connect_timeout: Duration::from_secs(5),
+            retries: 4,
+            retry_time: Duration::from_secs(20),
+        }
+    }
+}
+
+impl Remote {
+    /// Reads `timeout_seconds`, `connect_seconds`, `retries` and `retry_seconds`.
+    pub(crate) fn read(address: &mut Address) -> Result<Self, ObjectsError> {
+        let usual = Self::default();
+        Ok(Self {
+            timeout: address.seconds("timeout_seconds")?.unwrap_or(usual.timeout),
+            connect_timeout: address.seconds("connect_seconds")?.unwrap_or(usual.connect_timeout),
+            retries: address.number("retries", 20)?.unwrap_or(usual.retries),
+            retry_time: address.seconds("retry_seconds")?.unwrap_or(usual.retry_time),
+        })
+    }
+
+    /// `plain` allows what is not encrypted.
+    pub(crate) fn client(&self, plain: bool) -> ClientOptions {
+        ClientOptions::new()
+            .with_timeout(self.timeout)
+            .with_connect_timeout(self.connect_timeout)
+            .with_allow_http(plain)
+    }
+
+    pub(crate) fn retry(&self) -> RetryConfig {
+        let backoff = BackoffConfig {
+            init_backoff: Duration::from_millis(100),
+            max_backoff: Duration::from_secs(5),
+            base: 2.0,
+        };
+        let (max_retries, retry_timeout) = (self.retries.into(), self.retry_time);
+        RetryConfig { backoff, max_retries, retry_timeout }
+    }
+}
+
+/// A store whose keys all begin with a prefix, if there is one.
+pub(crate) fn with_prefix(store: impl ObjectStore, prefix: &str) -> Arc<dyn ObjectStore> {
+    match prefix {
+        "" => Arc::new(store),
+        prefix => Arc::new(PrefixStore::new(store, prefix)),
+    }
+}
+
+/// Blobs in a store that puts whole objects or nothing.
+pub(crate) fn blobs(name: &'static str, store: Arc<dyn ObjectStore>) -> Blobs {
+    Blobs::new(store, BlobsCaps { name, local: false, part_bytes: PART_BYTES, atomic_put: true })
+}
 
 /// Asks for what is in quarantine: whether the store answers, knows us, and has the place.
 pub(crate) async fn look(store: &dyn ObjectStore) -> object_store::Result<()> {

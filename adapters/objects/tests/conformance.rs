@@ -1,4 +1,5 @@
-//! Blobs keep the contract in a directory, in moto, and in s3s-fs, which verifies signatures.
+//! Blobs keep the contract in a directory, in moto, in s3s-fs (which verifies signatures) and in
+//! Azurite.
 
 mod stores;
 
@@ -21,6 +22,9 @@ fn main() -> anyhow::Result<()> {
     }
     if wanted("s3-s3s::") {
         trials.extend(stores::s3s_trials()?);
+    }
+    if wanted("azurite::") {
+        trials.extend(stores::azurite_trials()?);
     }
     libtest_mimic::run(&arguments, trials).exit();
 }

@@ -2,8 +2,8 @@
 
 use crate::address::{self, Address};
 use crate::error::ObjectsError;
+use crate::remote::Remote;
 use std::path::PathBuf;
-use std::time::Duration;
 use url::Url;
 
 /// Where the bucket's name goes.
@@ -76,14 +76,8 @@ pub struct S3Config {
     pub credentials: Credentials,
     /// Authorities beside the system's that may vouch for the store, as PEM.
     pub ca_file: Option<PathBuf>,
-    /// How long a request may take, with its body.
-    pub timeout: Duration,
-    /// How long connecting may take.
-    pub connect_timeout: Duration,
-    /// How often a request that failed in passing is tried again.
-    pub retries: u16,
-    /// How long after the first try another may begin.
-    pub retry_time: Duration,
+    /// Limits of each request.
+    pub remote: Remote,
 }
 
 impl S3Config {
@@ -100,10 +94,7 @@ impl S3Config {
             checksum: true,
             credentials: Credentials::Chain,
             ca_file: None,
-            timeout: Duration::from_secs(30),
-            connect_timeout: Duration::from_secs(5),
-            retries: 4,
-            retry_time: Duration::from_secs(20),
+            remote: Remote::default(),
         }
     }
 
@@ -125,11 +116,7 @@ impl S3Config {
         let checksum = address.word("checksum", &[("sha256", true), ("none", false)])?;
         config.checksum = checksum.unwrap_or(config.checksum);
         config.ca_file = address.file("ca_file")?;
-        config.timeout = address.seconds("timeout_seconds")?.unwrap_or(config.timeout);
-        let connect = address.seconds("connect_seconds")?;
-        config.connect_timeout = connect.unwrap_or(config.connect_timeout);
-        config.retries = address.number("retries", 20)?.unwrap_or(config.retries);
-        config.retry_time = address.seconds("retry_seconds")?.unwrap_or(config.retry_time);
+        config.remote = Remote::read(&mut address)?;
         let key = (address.text("access_key_id")?, address.file("secret_access_key_file")?);
         address.finish()?;
         config.credentials = match key {

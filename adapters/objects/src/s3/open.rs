@@ -8,15 +8,9 @@ use super::store::S3Store;
 use crate::error::ObjectsError;
 use crate::remote;
 use object_store::aws::{AmazonS3, AmazonS3Builder, Checksum};
-use object_store::prefix::PrefixStore;
-use object_store::{BackoffConfig, Certificate, ClientOptions, ObjectStore, RetryConfig};
+use object_store::{Certificate, ClientOptions};
 use printmill_backend::Blobs;
-use printmill_backend::blobs::BlobsCaps;
 use std::sync::Arc;
-use std::time::Duration;
-
-/// S3 takes no smaller parts, but for the last.
-const PART_BYTES: usize = 5 * 1024 * 1024;
 
 /// What of the environment says who asks.
 const CHAIN: [&str; 10] = [
@@ -37,16 +31,11 @@ pub(crate) async fn open(config: S3Config) -> Result<Blobs, ObjectsError> {
     let config = config.completed(|name| std::env::var(name).ok())?;
     let client = client(&config)?;
     let signer = (config.links == Links::Store).then(|| S3Signer::new(&config, &client));
-    let prefix = config.prefix.clone();
-    let store: Arc<dyn ObjectStore> = match prefix.is_empty() {
-        true => Arc::new(S3Store::new(client)),
-        false => Arc::new(PrefixStore::new(S3Store::new(client), prefix)),
-    };
+    let store = remote::with_prefix(S3Store::new(client), &config.prefix);
     // Of all requests, the refusal of this one says the most.
     remote::look(store.as_ref()).await.map_err(|error| refused(&config, error))?;
     remote::sweep(store.as_ref()).await;
-    let caps = BlobsCaps { name: S3, local: false, part_bytes: PART_BYTES, atomic_put: true };
-    let blobs = Blobs::new(store, caps);
+    let blobs = remote::blobs(S3, store);
     Ok(match signer {
         Some(signer) => blobs.signing(Arc::new(signer)),
         None => blobs,
@@ -56,10 +45,7 @@ pub(crate) async fn open(config: S3Config) -> Result<Blobs, ObjectsError> {
 fn client(config: &S3Config) -> Result<AmazonS3, ObjectsError> {
     let endpoint = config.endpoint.as_ref();
     let plain = endpoint.is_some_and(|endpoint| endpoint.scheme() == "http");
-    let mut options = ClientOptions::new()
-        .with_timeout(config.timeout)
-        .with_connect_timeout(config.connect_timeout)
-        .with_allow_http(plain);
+    let mut options = config.remote.client(plain);
     if let Some(path) = &config.ca_file {
         let wrong =
             |why: String| ObjectsError::setting("ca_file", format!("{}: {why}", path.display()));
@@ -70,23 +56,13 @@ fn client(config: &S3Config) -> Result<AmazonS3, ObjectsError> {
         }
         options = found.into_iter().fold(options, ClientOptions::with_root_certificate);
     }
-    let backoff = BackoffConfig {
-        init_backoff: Duration::from_millis(100),
-        max_backoff: Duration::from_secs(5),
-        base: 2.0,
-    };
-    let retry = RetryConfig {
-        backoff,
-        max_retries: config.retries.into(),
-        retry_timeout: config.retry_time,
-    };
     let is_virtual = config.style() == Style::Virtual;
     let mut builder = AmazonS3Builder::new()
         .with_bucket_name(&config.bucket)
         .with_region(config.signing_region())
         .with_virtual_hosted_style_request(is_virtual)
         .with_client_options(options)
-        .with_retry(retry);
+        .with_retry(config.remote.retry());
     if let Some(endpoint) = endpoint {
         // In virtual style this client wants the bucket in the endpoint.
         let own = || endpoint.as_str().trim_end_matches('/').to_owned();

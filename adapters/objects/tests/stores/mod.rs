@@ -1,6 +1,9 @@
 //! Real stores for the tests, reached through a proxy that can be broken.
 
+mod azure;
 pub(crate) mod refusals;
+
+pub(crate) use azure::azurite_trials;
 
 use libtest_mimic::Trial;
 use printmill_adapter_objects::s3::{Credentials, Links, S3Config};
@@ -43,8 +46,8 @@ fn config() -> S3Config {
     let mut config = S3Config::new(BUCKET);
     config.links = Links::Store;
     config.credentials = credentials(s3s_fs::ACCESS_KEY_ID, s3s_fs::SECRET_ACCESS_KEY);
-    config.retries = 1;
-    config.retry_time = Duration::from_secs(5);
+    config.remote.retries = 1;
+    config.remote.retry_time = Duration::from_secs(5);
     config
 }
 
@@ -57,17 +60,19 @@ fn credentials(id: &str, secret: &str) -> Credentials {
 }
 
 async fn subject(port: u16, config: S3Config) -> anyhow::Result<Subject<Blobs>> {
-    let proxy = Arc::new(Proxy::start(port)?);
-    let prefix: String = std::iter::repeat_with(|| fastrand::alphanumeric()).take(16).collect();
-    let config = S3Config {
-        prefix: format!("tests/{prefix}"),
-        endpoint: Some(format!("http://127.0.0.1:{}", proxy.port()).parse()?),
-        ..config
-    };
-    let blobs = open_config(ObjectsConfig::S3(config.clone())).await?;
+    let proxy = Proxy::start(port)?;
+    let prefix: String = std::iter::repeat_with(fastrand::alphanumeric).take(16).collect();
+    let endpoint = Some(format!("http://127.0.0.1:{}", proxy.port()).parse()?);
+    let config = S3Config { prefix: format!("tests/{prefix}"), endpoint, ..config };
+    subject_of(ObjectsConfig::S3(Box::new(config)), proxy).await
+}
+
+/// A store that is reached through a proxy.
+async fn subject_of(config: ObjectsConfig, proxy: Proxy) -> anyhow::Result<Subject<Blobs>> {
+    let blobs = open_config(config.clone()).await?;
     let again = move || {
         let config = config.clone();
-        async move { Ok(Arc::new(open_config(ObjectsConfig::S3(config)).await?)) }
+        async move { Ok(Arc::new(open_config(config).await?)) }
     };
     let disturb = move |failing| {
         proxy.set(if failing { Mode::Unavailable } else { Mode::Passing });

@@ -37,7 +37,7 @@ fn at(url: &str) -> anyhow::Result<S3Config> {
 /// Opens a bucket, which must be refused in these words, and without the secret.
 fn expect(config: S3Config, fault: Fault, words: &[&str]) -> anyhow::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let answer = runtime.block_on(open_config(ObjectsConfig::S3(config)));
+    let answer = runtime.block_on(open_config(ObjectsConfig::S3(Box::new(config))));
     let error = answer.err().context("it was opened")?;
     let text = error.chain();
     ensure!(error.fault == fault, "{:?}: {text}", error.fault);
