@@ -134,7 +134,8 @@ fn refused(config: &AzureConfig, error: object_store::Error) -> ObjectsError {
     ]) {
         (
             format!("the store does not let this account list the container '{container}'"),
-            "give it the role Storage Blob Data Contributor there",
+            "check account_key_file=… or AZURE_STORAGE_ACCOUNT_KEY, or give the identity the role \
+             Storage Blob Data Contributor there",
         )
     } else if any(&["169.254.169.254", "metadata/identity"]) {
         (

@@ -136,7 +136,8 @@ impl Trouble {
     pub(crate) fn tag(&self, name: &str) -> Option<String> {
         let (open, close) = (format!("<{name}>"), format!("</{name}>"));
         let found = self.text.split_once(&open)?.1.split_once(&close)?.0;
-        Some(found.to_owned()).filter(|found| found.len() < 100)
+        let first = found.lines().next().unwrap_or_default();
+        Some(first.to_owned()).filter(|found| found.len() <= ANSWER_BYTES_MAX)
     }
 
     /// The last cause, which says the most, or a store's code and message.

@@ -1,6 +1,6 @@
 //! Azurite: Azure Blob Storage on a folder, from npm.
 
-use crate::{Process, find, missing};
+use crate::{Process, find, missing, shared};
 use anyhow::{Context, bail};
 use std::path::PathBuf;
 use std::process::Command;
@@ -16,11 +16,22 @@ pub const ACCOUNT_KEY: &str =
 pub struct Azurite {
     /// The account's address, as in `http://127.0.0.1:10000/devstoreaccount1`.
     pub address: String,
-    /// Its process.
-    pub process: Process,
+    /// The port that it listens on.
+    pub port: u16,
+    /// Its process, if it is the test's own.
+    pub process: Option<Process>,
 }
 
 impl Azurite {
+    /// The shared server if there is one, as in
+    /// `PRINTMILL_TEST_AZURITE=http://127.0.0.1:10000`; else one of its own.
+    pub fn find() -> anyhow::Result<Option<Self>> {
+        let Some(server) = shared("PRINTMILL_TEST_AZURITE") else { return Self::start() };
+        let server = server.trim_end_matches('/');
+        let port = server.rsplit(':').next().unwrap_or_default().parse()?;
+        Ok(Some(Self { address: format!("{server}/{ACCOUNT}"), port, process: None }))
+    }
+
     /// A server of the test's own.
     pub fn start() -> anyhow::Result<Option<Self>> {
         let Some((node, script)) = program()? else {
@@ -33,8 +44,9 @@ impl Azurite {
             command.args(["--skipApiVersionCheck", "--disableTelemetry", "--location"]).arg(folder);
             command
         })?;
-        let address = format!("http://127.0.0.1:{}/{ACCOUNT}", process.port());
-        Ok(Some(Self { address, process }))
+        let port = process.port();
+        let address = format!("http://127.0.0.1:{port}/{ACCOUNT}");
+        Ok(Some(Self { address, port, process: Some(process) }))
     }
 }
 
