@@ -14,7 +14,7 @@ const PART_BYTES: usize = 128 * 1024;
 pub fn memory_blobs() -> Blobs {
     Blobs::new(
         Arc::new(InMemory::new()),
-        BlobsCaps { name: "memory", local: true, part_bytes: PART_BYTES },
+        BlobsCaps { name: "memory", local: true, part_bytes: PART_BYTES, atomic_put: true },
     )
 }
 

@@ -1,6 +1,6 @@
 //! Opens stores of blobs by their address.
 
-use crate::config::ObjectsConfig;
+use crate::config::{DiskConfig, ObjectsConfig};
 use crate::disk::Disk;
 use crate::error::ObjectsError;
 use printmill_backend::Blobs;
@@ -19,18 +19,38 @@ const PART_BYTES: usize = 128 * 1024;
 /// An upload that was not touched for so long belongs to a process that is gone.
 const ABANDONED: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// Opens the store at an address: `file:///absolute/path`, `file://./relative/path` or a plain
-/// path. The directory is made if it is not there, and must be writable. Uploads that a crash
-/// left in quarantine more than a day ago are removed.
+/// Opens the store at an address: `file:///absolute/path`, `file://./relative/path`, a plain path,
+/// `s3://bucket/prefix?setting=value`, `gs://bucket/prefix` or `az://container/prefix`.
 ///
+/// A directory is made if it is not there, and must be writable. A bucket must be there. Uploads
+/// that a crash left in quarantine more than a day ago are removed.
+pub async fn open(url: &str) -> Result<Blobs, BackendError> {
+    open_config(ObjectsConfig::from_url(url)?).await
+}
+
+/// Opens the store that a configuration names.
+pub async fn open_config(config: ObjectsConfig) -> Result<Blobs, BackendError> {
+    match config {
+        ObjectsConfig::Disk(disk) => open_disk(&disk),
+        #[cfg(feature = "s3")]
+        ObjectsConfig::S3(s3) => Ok(crate::s3::open(*s3).await?),
+        #[cfg(feature = "gcs")]
+        ObjectsConfig::Gcs(gcs) => Ok(crate::gcs::open(*gcs).await?),
+        #[cfg(feature = "azure")]
+        ObjectsConfig::Azure(azure) => Ok(crate::azure::open(*azure).await?),
+    }
+}
+
 /// Blobs that were put survive a crash of the machine as far as the disk keeps what it syncs.
-pub fn open(url: &str) -> Result<Blobs, BackendError> {
-    let directory = ObjectsConfig::from_url(url)?.directory;
-    let root = prepare(&directory).map_err(|error| ObjectsError::of(&directory, error))?;
-    let opened = Disk::new(root);
-    let disk =
-        opened.map_err(|error| ObjectsError::Unusable { path: directory, source: error.into() })?;
-    Ok(Blobs::new(Arc::new(disk), BlobsCaps { name: "disk", local: true, part_bytes: PART_BYTES }))
+fn open_disk(config: &DiskConfig) -> Result<Blobs, BackendError> {
+    let directory = &config.directory;
+    let root = prepare(directory).map_err(|error| ObjectsError::of(directory, error))?;
+    let disk = Disk::new(root).map_err(|error| ObjectsError::Unusable {
+        path: directory.clone(),
+        source: error.into(),
+    })?;
+    let caps = BlobsCaps { name: "disk", local: true, part_bytes: PART_BYTES, atomic_put: false };
+    Ok(Blobs::new(Arc::new(disk), caps))
 }
 
 /// Makes the directory, tries to write into it, tidies it, and gives its canonical path.
@@ -65,15 +85,15 @@ mod tests {
     use super::*;
     use printmill_backend::error::Fault;
 
-    fn address(path: &Path) -> String {
-        format!("file://{}", path.display())
+    fn open(path: &Path) -> Result<Blobs, BackendError> {
+        open_disk(&DiskConfig { directory: path.to_path_buf() })
     }
 
     #[test]
     fn the_directory_is_made_and_left_empty() {
         let parent = tempfile::tempdir().unwrap();
         let directory = parent.path().join("a/b/blobs");
-        let blobs = open(&address(&directory)).unwrap();
+        let blobs = open(&directory).unwrap();
         assert!(blobs.caps().local);
         assert_eq!(fs::read_dir(&directory).unwrap().count(), 0);
     }
@@ -82,7 +102,7 @@ mod tests {
     fn a_file_is_not_a_directory() {
         let file = tempfile::NamedTempFile::new().unwrap();
         for path in [file.path().to_path_buf(), file.path().join("below")] {
-            let error = open(&address(&path)).unwrap_err();
+            let error = open(&path).unwrap_err();
             assert_eq!(error.fault, Fault::Rejected, "{error:?}");
             assert!(error.detail.ends_with("is not a directory"), "{error}");
         }
@@ -92,7 +112,7 @@ mod tests {
     #[cfg(target_os = "linux")]
     fn a_directory_that_may_not_be_written_to_says_so() {
         // Not even the superuser makes directories there.
-        let error = open("file:///sys/kernel/printmill").unwrap_err();
+        let error = open(Path::new("/sys/kernel/printmill")).unwrap_err();
         assert_eq!(error.fault, Fault::ReadOnly, "{error:?}");
         assert!(error.detail.contains("/sys/kernel/printmill"), "{error}");
         assert!(error.source.is_some());
@@ -107,7 +127,7 @@ mod tests {
         File::create(&young).unwrap();
         let long_ago = SystemTime::now() - 2 * ABANDONED;
         File::create(&old).unwrap().set_modified(long_ago).unwrap();
-        open(&address(directory.path())).unwrap();
+        open(directory.path()).unwrap();
         assert!(young.exists() && !old.exists());
     }
 }

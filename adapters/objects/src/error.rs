@@ -8,13 +8,13 @@ use std::path::{Path, PathBuf};
 #[derive(Debug, thiserror::Error)]
 pub enum ObjectsError {
     /// The scheme is one of object stores that this build cannot reach.
-    #[error("{scheme}:// stores are not part of this build; the only scheme is file://")]
+    #[error("{scheme}:// stores are not part of this build{}", how(scheme))]
     NotCompiled {
         /// The scheme.
         scheme: String,
     },
     /// The scheme is not one of object stores.
-    #[error("{scheme}:// is no store of blobs; the only scheme is file://")]
+    #[error("{scheme}:// is no store of blobs; there are file://, s3://, gs:// and az://")]
     UnknownScheme {
         /// The scheme.
         scheme: String,
@@ -24,6 +24,14 @@ pub enum ObjectsError {
     NoPath {
         /// The address.
         url: String,
+    },
+    /// A part of the address is wrong.
+    #[error("the {part} is wrong: {why}")]
+    Address {
+        /// Which part.
+        part: String,
+        /// What is wrong with it, and what would be right.
+        why: String,
     },
     /// There is something else at the path.
     #[error("{} is not a directory", path.display())]
@@ -55,6 +63,30 @@ pub enum ObjectsError {
         /// What went wrong.
         source: Box<dyn std::error::Error + Send + Sync>,
     },
+    /// The store cannot be reached, or refuses to work with these settings.
+    #[error("{what}: {remedy}")]
+    Refused {
+        /// Which kind of store: `s3`.
+        store: &'static str,
+        /// What is the matter.
+        what: String,
+        /// Which setting to change, and how.
+        remedy: String,
+        /// Whether the same settings can work later.
+        passing: bool,
+        /// What the store said.
+        source: Option<Box<dyn std::error::Error + Send + Sync>>,
+    },
+}
+
+fn how(scheme: &str) -> String {
+    let feature = match scheme {
+        "s3" => "s3",
+        "gs" => "gcs",
+        "az" => "azure",
+        _ => return "; there are file://, s3://, gs:// and az://".into(),
+    };
+    format!("; build it with --features {feature}")
 }
 
 impl ObjectsError {
@@ -75,15 +107,31 @@ impl ObjectsError {
         }
     }
 
+    /// A setting of an address that is wrong.
+    #[cfg_attr(not(any(feature = "s3", feature = "gcs", feature = "azure")), expect(dead_code))]
+    pub(crate) fn setting(name: &str, why: impl Into<String>) -> Self {
+        Self::Address { part: format!("setting '{name}'"), why: why.into() }
+    }
+
     fn fault(&self) -> Fault {
         match self {
             Self::ReadOnly { .. } => Fault::ReadOnly,
             Self::Full { .. } => Fault::Full,
-            Self::Unusable { .. } => Fault::Unavailable,
+            Self::Unusable { .. } | Self::Refused { passing: true, .. } => Fault::Unavailable,
             Self::NotCompiled { .. }
             | Self::UnknownScheme { .. }
             | Self::NoPath { .. }
-            | Self::NotADirectory { .. } => Fault::Rejected,
+            | Self::Address { .. }
+            | Self::NotADirectory { .. }
+            | Self::Refused { passing: false, .. } => Fault::Rejected,
+        }
+    }
+
+    fn backend(&self) -> &'static str {
+        match self {
+            Self::Refused { store, .. } => store,
+            Self::NotCompiled { .. } | Self::UnknownScheme { .. } | Self::Address { .. } => "blobs",
+            _ => "disk",
         }
     }
 }
@@ -91,13 +139,14 @@ impl ObjectsError {
 /// The backend's failure says what happened itself; its source is what the system said.
 impl From<ObjectsError> for BackendError {
     fn from(error: ObjectsError) -> Self {
-        let mut failure =
-            Self::new(error.fault(), "disk", "open a store of blobs", error.to_string());
+        let (fault, backend) = (error.fault(), error.backend());
+        let mut failure = Self::new(fault, backend, "open a store of blobs", error.to_string());
         failure.source = match error {
             ObjectsError::ReadOnly { source, .. } | ObjectsError::Full { source, .. } => {
                 Some(source.into())
             }
             ObjectsError::Unusable { source, .. } => Some(source),
+            ObjectsError::Refused { source, .. } => source,
             _ => None,
         };
         failure

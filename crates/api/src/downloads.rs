@@ -13,6 +13,7 @@ use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, header};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use printmill_backend::BackendError;
+use printmill_backend::links::Presentation;
 use printmill_domain::ids::{Id, MerchantId};
 use printmill_domain::problem::{Code, Problem};
 use std::ops::Range;
@@ -23,6 +24,8 @@ use tokio_stream::wrappers::ReceiverStream;
 
 /// Parts that wait to be sent, of one download.
 const PARTS_WAITING: usize = 4;
+/// How long a link of the store works that a client is sent to at once.
+const STORE_LINK_LIFE: Duration = Duration::from_secs(5 * 60);
 /// The media types that are told to browsers; anything else is only bytes.
 const TYPES: [&str; 3] = ["application/pdf", "image/jpeg", "image/png"];
 /// What a file's name keeps in a header (RFC 8187).
@@ -57,6 +60,14 @@ async fn fetch(
     if lists(asked.get(header::IF_NONE_MATCH), &etag) {
         return Ok(head(StatusCode::NOT_MODIFIED, &link, &etag));
     }
+    if request.method == Method::GET {
+        let presentation = presentation(&link);
+        let signed =
+            edge.services.blobs.download_request(merchant, sha256, &presentation, STORE_LINK_LIFE);
+        if let Some(signed) = signed.await? {
+            return Ok(elsewhere(&signed.url));
+        }
+    }
     let whole =
         asked.get(header::IF_RANGE).is_some_and(|value| value.as_bytes() != etag.as_bytes());
     let range = if whole { Wanted::Whole } else { Wanted::read(asked, size) };
@@ -77,6 +88,15 @@ async fn fetch(
         *response.body_mut() = Body::from_stream(paced(parts, place, app.idle_timeout));
     }
     Ok(response)
+}
+
+/// Sends the client to the store, which has the bytes.
+fn elsewhere(url: &str) -> Response<Body> {
+    let mut response = Response::new(Body::empty());
+    *response.status_mut() = StatusCode::TEMPORARY_REDIRECT;
+    set(&mut response, header::LOCATION, url);
+    set(&mut response, header::CACHE_CONTROL, "no-store");
+    response
 }
 
 fn outside(request: &Parts, size: u64) -> Response<Body> {
@@ -113,9 +133,8 @@ fn paced(
     ReceiverStream::new(receiver)
 }
 
-fn head(status: StatusCode, link: &Download, etag: &str) -> Response<Body> {
-    let mut response = Response::new(Body::empty());
-    *response.status_mut() = status;
+/// What a file is called and what it is, as browsers are told.
+fn presentation(link: &Download) -> Presentation {
     let known = TYPES.contains(&link.media_type.as_str());
     let kind = if known { link.media_type.as_str() } else { "application/octet-stream" };
     let plain: String = link
@@ -125,12 +144,19 @@ fn head(status: StatusCode, link: &Download, etag: &str) -> Response<Body> {
         .collect();
     let encoded = utf8_percent_encode(&link.name, NAME);
     let disposition = format!("attachment; filename=\"{plain}\"; filename*=UTF-8''{encoded}");
+    Presentation { disposition, media_type: kind.to_owned() }
+}
+
+fn head(status: StatusCode, link: &Download, etag: &str) -> Response<Body> {
+    let mut response = Response::new(Body::empty());
+    *response.status_mut() = status;
+    let Presentation { disposition, media_type } = presentation(link);
     for (name, value) in [
         (header::ACCEPT_RANGES, "bytes"),
         (header::CACHE_CONTROL, "private, max-age=31536000, immutable"),
         (header::CONTENT_DISPOSITION, disposition.as_str()),
         (header::CONTENT_SECURITY_POLICY, "sandbox"),
-        (header::CONTENT_TYPE, kind),
+        (header::CONTENT_TYPE, media_type.as_str()),
         (header::ETAG, etag),
         (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
     ] {

@@ -54,9 +54,11 @@ pub struct ApiOptions {
     pub requests_max: usize,
     /// Open streams and downloads at the same time; more are refused.
     pub streams_max: usize,
-    /// Uploads at the same time; more are refused. Each takes twice `BlobsCaps::part_bytes` and
-    /// what is under way to it, 128 KiB.
+    /// Uploads at the same time; more are refused.
     pub uploads_max: usize,
+    /// What uploads may hold in memory together, in bytes; more are refused. Each holds what is
+    /// under way to it, 128 KiB, and its content up to twice `BlobsCaps::part_bytes`.
+    pub upload_memory_max: usize,
     /// Open connections; more wait to be accepted.
     pub connections_max: usize,
 }
@@ -79,6 +81,7 @@ impl ApiOptions {
             requests_max: 1024,
             streams_max: 512,
             uploads_max: 256,
+            upload_memory_max: 256 * 1024 * 1024,
             connections_max: 4096,
         }
     }

@@ -88,6 +88,7 @@ pub(crate) async fn build(
         signer,
         streams: Arc::new(Semaphore::new(options.streams_max)),
         uploads: Arc::new(Semaphore::new(options.uploads_max)),
+        upload_kib: Arc::new(Semaphore::new(options.upload_memory_max / 1024)),
         heartbeat: options.heartbeat,
         stopping: stopping.clone(),
     };

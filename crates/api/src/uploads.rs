@@ -4,6 +4,7 @@ use crate::convert;
 use crate::errors;
 use crate::options::WORK_FILE_BYTES_MAX;
 use crate::router::App;
+use crate::services::Edge;
 use crate::trace::Trace;
 use axum::Extension;
 use axum::body::Body;
@@ -17,6 +18,7 @@ use printmill_domain::problem::{Code, Problem};
 use printmill_engine::command::Context;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
+use tokio::sync::OwnedSemaphorePermit;
 
 /// `PUT /v1/uploads/{merchant}/{asset}`.
 pub(crate) async fn upload(
@@ -52,7 +54,7 @@ async fn store(
             return Err(other_size());
         }
     }
-    let _place = edge.uploads.clone().try_acquire_owned().map_err(|_| errors::busy())?;
+    let _place = place(edge, length)?;
     let blob = receive(app, merchant, request.into_body(), limit).await?;
     let context = Context { trace: Some(trace.own.clone()), ..Context::of(merchant) };
     let received = edge.services.assets.receive_traced(&context, &asset, blob).await?;
@@ -86,7 +88,7 @@ async fn store_work(
     let merchant =
         MerchantId::parse(merchant).map_err(|_| Problem::not_found("merchant", merchant))?;
     let size = link.size.ok_or_else(other_size)?;
-    let _place = edge.uploads.clone().try_acquire_owned().map_err(|_| errors::busy())?;
+    let _place = place(edge, Some(size))?;
     let limit = Limit { announced: Some(size), most: WORK_FILE_BYTES_MAX };
     let blob = receive(app, merchant, request.into_body(), limit).await?;
     if blob.size != size {
@@ -97,6 +99,22 @@ async fn store_work(
     let json = HeaderValue::from_static("application/json");
     response.headers_mut().insert(header::CONTENT_TYPE, json);
     Ok(response)
+}
+
+/// What is under way to an upload besides its parts, in bytes.
+const UNDER_WAY: u64 = 128 * 1024;
+
+/// A place among the uploads, and the memory that one of this length may take.
+fn place(
+    edge: &Edge,
+    length: Option<u64>,
+) -> Result<(OwnedSemaphorePermit, OwnedSemaphorePermit), Problem> {
+    let parts = 2 * edge.services.blobs.caps().part_bytes as u64;
+    let bytes = UNDER_WAY + length.map_or(parts, |length| length.min(parts));
+    let kib = u32::try_from(bytes.div_ceil(1024)).unwrap_or(u32::MAX);
+    let place = edge.uploads.clone().try_acquire_owned().map_err(|_| errors::busy())?;
+    let memory = edge.upload_kib.clone().try_acquire_many_owned(kib);
+    Ok((place, memory.map_err(|_| errors::busy())?))
 }
 
 /// How many bytes may arrive.

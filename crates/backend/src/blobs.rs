@@ -3,17 +3,20 @@
 //! `object_store::ObjectStore` is the storage trait; this adds what it lacks.
 
 use crate::error::{BackendError, Fault};
+use crate::links::{LinkSigner, Presentation, SignedRequest};
+use crate::reading::{Reading, SLICE_BYTES};
 use crate::upload::Upload;
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use futures::stream::BoxStream;
-use futures::{Stream, StreamExt};
+use futures::{Stream, StreamExt, TryStreamExt};
 use object_store::path::Path;
-use object_store::{GetOptions, GetRange, ObjectStore, ObjectStoreExt, PutPayload};
+use object_store::{ObjectStore, ObjectStoreExt, PutPayload};
 use printmill_domain::asset::BlobRef;
 use printmill_domain::ids::MerchantId;
 use sha2::{Digest, Sha256};
 use std::ops::Range;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// What a store of blobs says of itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -25,6 +28,9 @@ pub struct BlobsCaps {
     /// How many bytes at once are written to it, at least. An upload holds up to twice as many in
     /// memory. S3-compatible stores ask for 5 MiB; a disk is content with little.
     pub part_bytes: usize,
+    /// Whether a single put shows the whole object or nothing, and survives a crash once it is
+    /// answered. What fits into one part then goes to its place at once.
+    pub atomic_put: bool,
 }
 
 /// A store of immutable bytes, kept apart by merchant.
@@ -34,18 +40,24 @@ pub struct BlobsCaps {
 /// - **Names.** A blob's key is `blobs/<merchant>/<sha256>`; the same bytes of the same merchant
 ///   are stored once, and another merchant's are never found.
 /// - **Whole or not at all.** Bytes arrive under `quarantine/` and are moved when they are
-///   complete and their hash is known. A blob that can be found is whole.
+///   complete and their hash is known, or they are put at once. A blob that can be found is whole.
 /// - **Repeats.** Putting the same bytes again answers the same, and mends a damaged blob.
 /// - **Limits.** A stream that exceeds the limit is refused with `Rejected`, and nothing of it
 ///   remains; neither does anything of a stream that breaks off.
 /// - **Verified.** `read` answers `Corrupt` when the stored bytes are not those that the name
 ///   promises. Ranges cannot be verified; a range that goes beyond the blob is `Rejected`.
 /// - **Missing** blobs answer `NotFound`.
+/// - **Links.** A store that signs links itself lets a client without a key get a blob, or put one
+///   into quarantine, until the link expires. What was put there counts for nothing before
+///   `receive`, which takes a copy that nobody can change any more and hashes it.
+/// - **No locks.** Nothing rests on conditional writes, which not every store keeps: a key names
+///   its content, so writing twice writes the same.
 /// - **Who retries.** The caller; every call may be repeated.
 #[derive(Clone)]
 pub struct Blobs {
     store: Arc<dyn ObjectStore>,
     caps: BlobsCaps,
+    signer: Option<Arc<dyn LinkSigner>>,
 }
 
 impl std::fmt::Debug for Blobs {
@@ -57,7 +69,17 @@ impl std::fmt::Debug for Blobs {
 impl Blobs {
     /// Puts blobs into a store.
     pub fn new(store: Arc<dyn ObjectStore>, caps: BlobsCaps) -> Self {
-        Self { store, caps }
+        Self { store, caps, signer: None }
+    }
+
+    /// The same, with links that the store signs itself.
+    pub fn signing(self, signer: Arc<dyn LinkSigner>) -> Self {
+        Self { signer: Some(signer), ..self }
+    }
+
+    /// Whether the store signs links itself.
+    pub fn signs(&self) -> bool {
+        self.signer.is_some()
     }
 
     /// What it is.
@@ -82,8 +104,7 @@ impl Blobs {
         self.put_stream(merchant, stream, limit).await
     }
 
-    /// Stores bytes as they arrive, up to `limit` of them. `upload` is made from the time and
-    /// randomness, so that no two uploads share a place in quarantine.
+    /// Stores bytes as they arrive, up to `limit` of them.
     pub async fn put_stream<E>(
         &self,
         merchant: MerchantId,
@@ -93,31 +114,36 @@ impl Blobs {
     where
         E: std::error::Error + Send + Sync + 'static,
     {
-        let upload = hex::encode(crate::fresh::bytes::<16>());
-        let quarantine = Path::from(format!("quarantine/{merchant}/{upload}"));
-        let parts = self.store.put_multipart(&quarantine).await;
-        let parts = parts.map_err(|error| self.failed("begin an upload", error))?;
-        let mut upload = Upload::new(parts, self.caps.part_bytes);
-        let blob = match self.receive(&mut upload, &mut stream, limit).await {
-            Ok(blob) => blob,
+        let quarantine = fresh_quarantine(merchant);
+        let mut upload = Upload::new(self.store.clone(), quarantine.clone(), self.caps.part_bytes);
+        let (blob, only_part) = match self.write(&mut upload, &mut stream, limit).await {
+            Ok(written) => written,
             Err(error) => {
                 upload.abort().await;
                 return Err(error);
             }
         };
-        if let Err(error) = self.promote(merchant, &quarantine, &blob).await {
-            let _ = self.store.delete(&quarantine).await;
-            return Err(error);
+        if let Some(bytes) = only_part {
+            let key = match self.caps.atomic_put {
+                true => &Self::key(merchant, &blob.sha256),
+                false => &quarantine,
+            };
+            let put = self.store.put(key, PutPayload::from_bytes(bytes)).await;
+            put.map_err(|error| self.failed("store an upload", error))?;
+            if self.caps.atomic_put {
+                return Ok(blob);
+            }
         }
+        self.promote(merchant, &quarantine, &blob).await?;
         Ok(blob)
     }
 
-    async fn receive<E>(
+    async fn write<E>(
         &self,
         upload: &mut Upload,
         stream: &mut (impl Stream<Item = Result<Bytes, E>> + Unpin + Send),
         limit: u64,
-    ) -> Result<BlobRef, BackendError>
+    ) -> Result<(BlobRef, Option<Bytes>), BackendError>
     where
         E: std::error::Error + Send + Sync + 'static,
     {
@@ -136,21 +162,121 @@ impl Blobs {
             let stored = upload.write(&bytes).await;
             stored.map_err(|error| self.failed("store an upload", error))?;
         }
-        upload.finish().await.map_err(|error| self.failed("finish an upload", error))?;
+        let finished = upload.finish().await;
+        let only_part = finished.map_err(|error| self.failed("finish an upload", error))?;
+        Ok((BlobRef { sha256: hex::encode(hash.finalize()), size }, only_part))
+    }
+
+    /// A request by which a client gets a blob from the store itself, where the store signs such
+    /// requests. Whether the blob is there is not looked up.
+    pub async fn download_request(
+        &self,
+        merchant: MerchantId,
+        sha256: &str,
+        presentation: &Presentation,
+        life: Duration,
+    ) -> Result<Option<SignedRequest>, BackendError> {
+        let Some(signer) = &self.signer else { return Ok(None) };
+        signer.download(&Self::key(merchant, sha256), presentation, life).await.map(Some)
+    }
+
+    /// A request by which a client puts `content` into the store's quarantine itself, where the
+    /// store signs such requests. `upload` names the place; `receive` takes it in from there.
+    pub async fn upload_request(
+        &self,
+        merchant: MerchantId,
+        upload: &str,
+        content: &BlobRef,
+        life: Duration,
+    ) -> Result<Option<SignedRequest>, BackendError> {
+        let Some(signer) = &self.signer else { return Ok(None) };
+        signer.upload(&quarantine(merchant, upload), content, life).await.map(Some)
+    }
+
+    /// Takes in what a client put into quarantine by an `upload_request`, and says what it is.
+    /// The client may still be writing there, so a copy is what is hashed and kept.
+    ///
+    /// `NotFound` when nothing is there; `Rejected` beyond `limit`, and then it is removed.
+    pub async fn receive(
+        &self,
+        merchant: MerchantId,
+        upload: &str,
+        limit: u64,
+    ) -> Result<BlobRef, BackendError> {
+        const RECEIVE: &str = "receive an upload";
+        let (from, copy) = (quarantine(merchant, upload), fresh_quarantine(merchant));
+        let size = self.store.head(&from).await.map_err(|error| self.failed(RECEIVE, error))?.size;
+        if size > limit {
+            let _ = self.store.delete(&from).await;
+            let detail = format!("it has more than {limit} bytes");
+            return Err(self.error(Fault::Rejected, RECEIVE, detail));
+        }
+        let copied = self.store.copy(&from, &copy).await;
+        copied.map_err(|error| self.failed(RECEIVE, error))?;
+        let blob = match self.digest(&copy, limit).await {
+            Ok(blob) => blob,
+            Err(error) => {
+                let _ = self.store.delete(&copy).await;
+                return Err(error);
+            }
+        };
+        self.promote(merchant, &copy, &blob).await?;
+        // What stays there is no harm: old uploads are removed.
+        let _ = self.store.delete(&from).await;
+        Ok(blob)
+    }
+
+    async fn digest(&self, key: &Path, limit: u64) -> Result<BlobRef, BackendError> {
+        let failed = |error| self.failed("hash an upload", error);
+        let size = self.store.head(key).await.map_err(failed)?.size;
+        if size > limit {
+            let detail = format!("it has more than {limit} bytes");
+            return Err(self.error(Fault::Rejected, "hash an upload", detail));
+        }
+        let mut hash = Sha256::new();
+        if size > 0 {
+            let begun = Reading::begin(self.store.clone(), key.clone(), 0..size, SLICE_BYTES);
+            let mut parts = begun.await.map_err(failed)?.0.into_stream();
+            while let Some(bytes) = parts.try_next().await.map_err(failed)? {
+                hash.update(&bytes);
+            }
+        }
         Ok(BlobRef { sha256: hex::encode(hash.finalize()), size })
     }
 
     /// A whole blob, verified against its name.
     pub async fn read(&self, merchant: MerchantId, blob: &BlobRef) -> Result<Bytes, BackendError> {
-        let key = Self::key(merchant, &blob.sha256);
-        let found =
-            self.store.get(&key).await.map_err(|error| self.failed("read a blob", error))?;
-        let bytes = found.bytes().await.map_err(|error| self.failed("read a blob", error))?;
+        let bytes = match self.caps.local || blob.size <= SLICE_BYTES {
+            true => {
+                let key = Self::key(merchant, &blob.sha256);
+                let read = async { self.store.get(&key).await?.bytes().await };
+                read.await.map_err(|error| self.failed("read a blob", error))?
+            }
+            false => self.read_slices(merchant, blob).await?,
+        };
         if hex::encode(Sha256::digest(&bytes)) == blob.sha256 {
             return Ok(bytes);
         }
         let detail = format!("the bytes of {} are not those that were stored", blob.sha256);
         Err(self.error(Fault::Corrupt, "read a blob", detail))
+    }
+
+    /// All bytes of a large blob that is far away, or as many as there are.
+    async fn read_slices(
+        &self,
+        merchant: MerchantId,
+        blob: &BlobRef,
+    ) -> Result<Bytes, BackendError> {
+        let whole = 0..blob.size;
+        let mut parts = match self.stream(merchant, &blob.sha256, whole).await {
+            Err(error) if error.fault == Fault::Rejected => return Ok(Bytes::new()),
+            parts => parts?,
+        };
+        let mut bytes = BytesMut::with_capacity(usize::try_from(blob.size).unwrap_or(0));
+        while let Some(part) = parts.try_next().await? {
+            bytes.extend_from_slice(&part);
+        }
+        Ok(bytes.freeze())
     }
 
     /// A part of a blob as a stream; the range must lie within it. Not verified.
@@ -166,10 +292,10 @@ impl Blobs {
             return Ok(futures::stream::empty().boxed());
         }
         let end = range.end;
-        let options = GetOptions { range: Some(GetRange::Bounded(range)), ..Default::default() };
-        let found = self.store.get_opts(&key, options).await;
-        let size = match &found {
-            Ok(found) => found.meta.size,
+        let slice = if self.caps.local { u64::MAX } else { SLICE_BYTES };
+        let begun = Reading::begin(self.store.clone(), key, range, slice).await;
+        let size = match &begun {
+            Ok((_, size)) => *size,
             // Some stores refuse such a range, each in its own words.
             Err(_) => self.size(merchant, sha256).await?.unwrap_or(end),
         };
@@ -177,9 +303,9 @@ impl Blobs {
             let detail = format!("the range ends at {end}, the blob at {size}");
             return Err(self.error(Fault::Rejected, "read a blob", detail));
         }
-        let found = found.map_err(|error| self.failed("read a blob", error))?;
+        let (reading, _) = begun.map_err(|error| self.failed("read a blob", error))?;
         let name = self.caps.name;
-        let parts = found.into_stream();
+        let parts = reading.into_stream();
         Ok(parts.map(move |part| part.map_err(|e| failed(name, "read a blob", e))).boxed())
     }
 
@@ -228,7 +354,11 @@ impl Blobs {
     ) -> Result<(), BackendError> {
         // Also when the blob is there: it may be damaged, or about to be deleted.
         let moved = self.store.rename(quarantine, &Self::key(merchant, &blob.sha256)).await;
-        moved.map_err(|error| self.failed("move an upload into place", error))
+        if let Err(error) = moved {
+            let _ = self.store.delete(quarantine).await;
+            return Err(self.failed("move an upload into place", error));
+        }
+        Ok(())
     }
 
     fn error(
@@ -245,6 +375,16 @@ impl Blobs {
     }
 }
 
+/// Where an upload is until it is whole.
+fn quarantine(merchant: MerchantId, upload: &str) -> Path {
+    Path::from(format!("quarantine/{merchant}/{upload}"))
+}
+
+/// A place in quarantine that no two uploads share, since it is random.
+fn fresh_quarantine(merchant: MerchantId) -> Path {
+    quarantine(merchant, &hex::encode(crate::fresh::bytes::<16>()))
+}
+
 fn failed(
     backend: &'static str,
     operation: &'static str,
@@ -256,11 +396,15 @@ fn failed(
         (_, Some(std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded)) => {
             (Fault::Full, "no space is left")
         }
-        (_, Some(std::io::ErrorKind::ReadOnlyFilesystem))
-        | (_, Some(std::io::ErrorKind::PermissionDenied))
-        | (object_store::Error::PermissionDenied { .. }, _) => {
-            (Fault::ReadOnly, "it may not be written to")
-        }
+        (
+            _,
+            Some(std::io::ErrorKind::ReadOnlyFilesystem | std::io::ErrorKind::PermissionDenied),
+        ) => (Fault::ReadOnly, "it may not be written to"),
+        (
+            object_store::Error::PermissionDenied { .. }
+            | object_store::Error::Unauthenticated { .. },
+            _,
+        ) => (Fault::ReadOnly, "the store does not allow it"),
         (object_store::Error::NotSupported { .. } | object_store::Error::InvalidPath { .. }, _) => {
             (Fault::Rejected, "the store does not do that")
         }

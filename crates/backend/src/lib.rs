@@ -10,8 +10,10 @@ pub mod clock;
 pub mod database;
 pub mod error;
 pub mod fresh;
+pub mod links;
 pub mod payment_gateway;
 pub mod queue;
+mod reading;
 mod upload;
 
 pub use blobs::Blobs;

@@ -2,12 +2,11 @@
 
 use crate::call::Retry;
 use crate::error::ClientError;
-use crate::transfer::{self, STALL_LIMIT, SentBody, local};
+use crate::transfer::{self, STALL_LIMIT, local};
 use crate::upload::digest;
 use crate::v1::Link;
-use bytes::Bytes;
-use http::{Request, StatusCode, header};
-use http_body_util::{BodyExt, Empty};
+use http::StatusCode;
+use http_body_util::BodyExt;
 use printmill_domain::problem::Code;
 use std::path::{Path, PathBuf};
 use tokio::io::AsyncWriteExt;
@@ -68,15 +67,7 @@ async fn fetch(
     if total > 0 && have >= total {
         return Ok(());
     }
-    let mut request = Request::builder().method("GET").uri(&link.url);
-    if have > 0 {
-        request = request.header(header::RANGE, format!("bytes={have}-"));
-    }
-    let request = request.body(nothing()).map_err(|error| {
-        let message = format!("the download link cannot be used: {error}");
-        ClientError::new(Code::LinkInvalid, message, "ask for a new link")
-    })?;
-    let answer = match transfer::send(request).await {
+    let answer = match transfer::get(&link.url, have).await {
         Err(error) if have > 0 && error.is(Code::RangeNotSatisfiable) => {
             tokio::fs::remove_file(part).await.map_err(|e| local("begin again", part, &e))?;
             return Err(ClientError { retryable: true, ..error });
@@ -124,10 +115,6 @@ async fn check(link: &Link, part: &Path) -> Result<(), ClientError> {
         "download it again; if it stays, the stored file is damaged",
     );
     Err(ClientError { retryable: true, ..error })
-}
-
-fn nothing() -> SentBody {
-    Empty::<Bytes>::new().map_err(|never| match never {}).boxed_unsync()
 }
 
 fn broken(why: &str) -> ClientError {

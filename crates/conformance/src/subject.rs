@@ -9,18 +9,34 @@ use std::sync::Arc;
 
 type Opener<T> = Arc<dyn Fn() -> BoxFuture<'static, anyhow::Result<Arc<T>>> + Send + Sync>;
 
+/// Makes a store fail for a while: told `true`, it answers nothing but errors, told `false`, it works
+/// again. Either cuts what is under way.
+pub(crate) type Disturb = Arc<dyn Fn(bool) + Send + Sync>;
+
 /// One isolated store under test, and the first handle to it.
 pub struct Subject<T: ?Sized> {
     handle: Option<Arc<T>>,
     open: Option<Opener<T>>,
     wipe: Option<Opener<T>>,
+    disturb: Option<Disturb>,
+    signatures_unchecked: bool,
+    volume_max: usize,
     guards: Vec<Box<dyn Any + Send>>,
 }
 
 impl<T: ?Sized + Send + Sync + 'static> Subject<T> {
     /// A store that this handle leads to.
     pub fn of(handle: Arc<T>) -> Self {
-        Self { handle: Some(handle), open: None, wipe: None, guards: vec![] }
+        let handle = Some(handle);
+        Self {
+            handle,
+            open: None,
+            wipe: None,
+            disturb: None,
+            signatures_unchecked: false,
+            volume_max: usize::MAX,
+            guards: vec![],
+        }
     }
 
     /// Says how to open the same store again: after the first handle is gone, and beside it.
@@ -44,6 +60,25 @@ impl<T: ?Sized + Send + Sync + 'static> Subject<T> {
         self
     }
 
+    /// Says how to make the store answer errors for a while (`true`), and work again (`false`).
+    /// Either cuts what is under way.
+    pub fn disturbed_by(mut self, disturb: impl Fn(bool) + Send + Sync + 'static) -> Self {
+        self.disturb = Some(Arc::new(disturb));
+        self
+    }
+
+    /// Says that the server under test, unlike real ones, takes any signature.
+    pub fn with_signatures_unchecked(mut self) -> Self {
+        self.signatures_unchecked = true;
+        self
+    }
+
+    /// Says that the server under test, unlike real ones, is too slow for more messages at once.
+    pub fn holding_at_most(mut self, messages: usize) -> Self {
+        self.volume_max = messages;
+        self
+    }
+
     /// Keeps something until the case is over: a temporary directory, a server.
     pub fn keeping(mut self, guard: impl Any + Send) -> Self {
         self.guards.push(Box::new(guard));
@@ -63,6 +98,26 @@ impl<T: ?Sized + Send + Sync + 'static> Subject<T> {
     /// Whether the store can be lost.
     pub(crate) fn wipes(&self) -> bool {
         self.wipe.is_some()
+    }
+
+    /// Whether the store can be made to fail.
+    pub(crate) fn disturbs(&self) -> bool {
+        self.disturb.is_some()
+    }
+
+    /// What makes the store fail (`true`), and work again (`false`).
+    pub(crate) fn disturbance(&self) -> anyhow::Result<Disturb> {
+        self.disturb.clone().context("the store cannot be made to fail")
+    }
+
+    /// Whether the server under test checks signatures.
+    pub(crate) fn checks_signatures(&self) -> bool {
+        !self.signatures_unchecked
+    }
+
+    /// How many messages a case may use that would like to use so many.
+    pub(crate) fn volume(&self, wanted: usize) -> usize {
+        wanted.min(self.volume_max)
     }
 
     /// Another handle to the same store, beside the first.

@@ -7,6 +7,10 @@ use printmill_backend::{Blobs, Clock, Database, PaymentGateway, Queue, SystemClo
 use printmill_domain::problem::Code;
 use std::sync::Arc;
 
+/// Where blobs may be, and the feature that brings each.
+const BLOBS: [(&str, &str); 5] =
+    [("memory", ""), ("file", "objects"), ("s3", "s3"), ("gs", "gcs"), ("az", "azure")];
+
 /// The backends of a node.
 #[derive(Clone)]
 pub(crate) struct Backends {
@@ -76,7 +80,14 @@ async fn open_queue(settings: &Settings) -> Outcome<Arc<dyn Queue>> {
             let opened = printmill_adapter_sql::SqlQueue::open(address).await;
             Ok(Arc::new(opened.map_err(|error| Failure::backend("queue", address, &error))?))
         }
-        other => Err(no_adapter("queue", other, &[("memory", ""), ("sqlite", "sql")])),
+        #[cfg(feature = "sqs")]
+        "sqs" => {
+            let opened = printmill_adapter_sqs::SqsQueue::open(address).await;
+            Ok(Arc::new(opened.map_err(|error| Failure::backend("queue", address, &error))?))
+        }
+        other => {
+            Err(no_adapter("queue", other, &[("memory", ""), ("sqlite", "sql"), ("sqs", "sqs")]))
+        }
     }
 }
 
@@ -85,12 +96,21 @@ async fn open_blobs(settings: &Settings) -> Outcome<Blobs> {
     match scheme("blobs", address)? {
         "memory" => memory::open_blobs(address).map_err(|error| wrong("blobs", address, &error)),
         #[cfg(feature = "objects")]
-        "file" => {
-            let opened = printmill_adapter_objects::open(address);
-            opened.map_err(|error| Failure::backend("blobs", address, &error))
-        }
-        other => Err(no_adapter("blobs", other, &[("memory", ""), ("file", "objects")])),
+        "file" => open_objects(address).await,
+        #[cfg(feature = "s3")]
+        "s3" => open_objects(address).await,
+        #[cfg(feature = "gcs")]
+        "gs" => open_objects(address).await,
+        #[cfg(feature = "azure")]
+        "az" => open_objects(address).await,
+        other => Err(no_adapter("blobs", other, &BLOBS)),
     }
+}
+
+#[cfg(feature = "objects")]
+async fn open_objects(address: &str) -> Outcome<Blobs> {
+    let opened = printmill_adapter_objects::open(address).await;
+    opened.map_err(|error| Failure::backend("blobs", address, &error))
 }
 
 fn open_payments(address: &str) -> Outcome<Arc<dyn PaymentGateway>> {

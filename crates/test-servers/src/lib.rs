@@ -4,13 +4,21 @@
 //! names, or one of its own; or nothing, where the program is not installed. That is a visible
 //! skip on a developer's machine, and a failure in CI.
 
+pub mod azurite;
 pub mod find;
+pub mod moto;
 pub mod nats;
 pub mod process;
+pub mod proxy;
 pub mod python;
+pub mod s3s_fs;
 
+pub use azurite::Azurite;
+pub use moto::Moto;
 pub use nats::Nats;
 pub use process::Process;
+pub use proxy::Proxy;
+pub use s3s_fs::S3sFs;
 
 use anyhow::bail;
 

@@ -164,6 +164,10 @@ fn violations_of(importer: &Crate, crates: &[Crate]) -> Vec<Violation> {
         }
     }
     for imported in importer.test_imports.difference(&importer.imports) {
+        if imported == name {
+            // Its own features, which its tests need all of.
+            continue;
+        }
         let Some(folder) = folder_of(imported) else { continue };
         let Some(to) = self::place(folder) else { continue };
         if allowed_in_tests(place, to, folder) {

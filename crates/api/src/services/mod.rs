@@ -92,6 +92,8 @@ pub(crate) struct Edge {
     pub(crate) streams: Arc<Semaphore>,
     /// Places for uploads.
     pub(crate) uploads: Arc<Semaphore>,
+    /// What uploads may hold in memory, in KiB.
+    pub(crate) upload_kib: Arc<Semaphore>,
     /// How long a watch of events may be silent.
     pub(crate) heartbeat: Duration,
     /// Set when the node begins to leave.

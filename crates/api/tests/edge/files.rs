@@ -2,9 +2,14 @@
 
 use crate::wire::Answer;
 use crate::world::{PICTURE, World};
+use async_trait::async_trait;
 use bytes::Bytes;
 use http::Request;
 use http_body_util::Full;
+use object_store::path::Path;
+use printmill_backend::BackendError;
+use printmill_backend::links::{LinkSigner, Presentation, SignedRequest};
+use printmill_domain::asset::BlobRef;
 use printmill_domain::problem::Code;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
@@ -153,4 +158,51 @@ async fn ranges_of_a_file_are_given_or_refused() {
     let more = [("range", "bytes=0-3"), ("if-range", "\"other\"")];
     let answer = world.wire.get_with(url, "", &more).await;
     assert_eq!((answer.status, answer.body.len()), (200, size));
+}
+
+/// A store that signs whatever it is asked for.
+struct Signing;
+
+#[async_trait]
+impl LinkSigner for Signing {
+    async fn download(
+        &self,
+        key: &Path,
+        presentation: &Presentation,
+        _: Duration,
+    ) -> Result<SignedRequest, BackendError> {
+        let url = format!("http://store.test/{key}?as={}", presentation.media_type);
+        Ok(SignedRequest { method: "GET", url, headers: vec![] })
+    }
+
+    async fn upload(
+        &self,
+        key: &Path,
+        _: &BlobRef,
+        _: Duration,
+    ) -> Result<SignedRequest, BackendError> {
+        let url = format!("http://store.test/{key}");
+        Ok(SignedRequest { method: "PUT", url, headers: vec![] })
+    }
+}
+
+#[tokio::test]
+async fn a_store_that_signs_links_gives_the_bytes_itself() {
+    let world = World::signing(Signing).await;
+    let sha256 = hex::encode(Sha256::digest(PICTURE));
+    let body = json!({ "fileName": "a.jpg", "sha256": sha256, "size": PICTURE.len().to_string() });
+    let (asset, upload) = announce(&world, body).await;
+    assert_eq!(world.wire.put(&upload, PICTURE).await.status, 200);
+    let link = download_link(&world, &asset).await;
+    let url = link["url"].as_str().unwrap();
+    let answer = world.wire.get(url, "").await;
+    assert_eq!((answer.status, answer.body.len()), (307, 0), "{answer:?}");
+    let key = format!("http://store.test/blobs/{}/{sha256}", world.merchants[0].0);
+    assert_eq!(answer.header("location"), format!("{key}?as=application/octet-stream"));
+    assert_eq!(answer.header("cache-control"), "no-store");
+    // Only a link that is good leads there.
+    let changed = world.wire.get(&url.replace("expires=", "expires=9"), "").await;
+    assert_eq!(changed.code(), Code::LinkInvalid);
+    let head = world.wire.send(Request::head(url).body(Full::default()).unwrap()).await;
+    assert_eq!(head.header("content-length"), PICTURE.len().to_string());
 }

@@ -6,8 +6,9 @@ use printmill_adapter_memory::{ManualClock, MemoryDatabase, MemoryQueue, memory_
 use printmill_api::{ApiOptions, BuildError, Services, serve};
 use printmill_assets::{Assets, Inspect};
 use printmill_backend::database::Scope as Reads;
+use printmill_backend::links::LinkSigner;
 use printmill_backend::queue::{Message, Queue};
-use printmill_backend::{Change, Clock, Database, DatabaseExt, fresh};
+use printmill_backend::{Blobs, Change, Clock, Database, DatabaseExt, fresh};
 use printmill_domain::Timestamp;
 use printmill_domain::aggregate::{Aggregate, Decided, Versioned};
 use printmill_domain::api_key::{ApiKey, PresentedKey, Scope};
@@ -78,11 +79,24 @@ impl World {
 
     /// A served edge with other options.
     pub(crate) async fn with(change: impl FnOnce(&mut ApiOptions)) -> Self {
+        Self::built(change, |blobs| blobs).await
+    }
+
+    /// A served edge whose store signs links itself.
+    pub(crate) async fn signing(signer: impl LinkSigner + 'static) -> Self {
+        Self::built(|_| {}, |blobs| blobs.signing(Arc::new(signer))).await
+    }
+
+    async fn built(
+        change: impl FnOnce(&mut ApiOptions),
+        blobs: impl FnOnce(Blobs) -> Blobs,
+    ) -> Self {
         let database = Arc::new(MemoryDatabase::new());
         let clock = Arc::new(ManualClock::default());
         let queue = Arc::new(MemoryQueue::new());
         let registry = prometheus::Registry::new();
-        let services = services(&database, &clock, &queue);
+        let mut services = services(&database, &clock, &queue);
+        services.blobs = blobs(services.blobs);
         seed(&*database, clock.now()).await;
         tokio::spawn(Sequencer::new(database.clone()).run(std::future::pending()));
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();

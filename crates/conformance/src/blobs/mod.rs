@@ -1,5 +1,8 @@
 //! The contract of stored bytes.
 
+mod links;
+mod outages;
+
 use crate::samples::merchant;
 use crate::subject::Subject;
 use crate::suite::{Suite, cases};
@@ -26,7 +29,12 @@ where
     Fut: Future<Output = anyhow::Result<Store>> + Send + 'static,
 {
     let mut suite = Suite::new(adapter, "blobs", factory);
-    let opens = suite.probe(true, |subject, _| subject.opens());
+    let claims = suite.probe(Claims::ALL, |subject, blobs| Claims {
+        opens: subject.opens(),
+        signs: blobs.signs(),
+        checks_signatures: blobs.signs() && subject.checks_signatures(),
+        disturbs: subject.disturbs(),
+    });
     cases!(
         suite,
         "names",
@@ -41,12 +49,13 @@ where
         "whole",
         [
             bytes_come_back_as_they_were,
+            parts_come_back_as_they_were,
             nothing_stays_in_quarantine,
             a_stream_that_breaks_off_leaves_nothing,
             an_upload_that_is_dropped_cannot_be_found,
         ]
     );
-    cases!(suite, "whole", if opens, [stored_bytes_are_there_after_reopening]);
+    cases!(suite, "whole", if claims.opens, [stored_bytes_are_there_after_reopening]);
     cases!(
         suite,
         "repeats",
@@ -65,7 +74,21 @@ where
     );
     cases!(suite, "missing", [what_was_never_stored_is_not_found, deleted_is_not_found]);
     cases!(suite, "probe", [leaves_nothing]);
+    links::cases(&mut suite, &claims);
+    outages::cases(&mut suite, &claims);
     suite.finish()
+}
+
+/// What a store can do and its test offers.
+struct Claims {
+    opens: bool,
+    signs: bool,
+    checks_signatures: bool,
+    disturbs: bool,
+}
+
+impl Claims {
+    const ALL: Self = Self { opens: true, signs: true, checks_signatures: true, disturbs: true };
 }
 
 /// Bytes that differ from place to place.
@@ -153,6 +176,27 @@ async fn bytes_come_back_as_they_were(subject: Store) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// Lengths around the size of a part, where one more or one fewer is sent.
+async fn parts_come_back_as_they_were(subject: Store) -> anyhow::Result<()> {
+    let (blobs, merchant) = (subject.handle()?, merchant());
+    let part = blobs.caps().part_bytes;
+    for length in [part - 1, part, part + 1, 2 * part, 3 * part + 1] {
+        let bytes = content(length);
+        let stored = blobs.put(merchant, bytes.clone()).await?;
+        ensure!(blobs.read(merchant, &stored).await? == bytes, "{length} bytes came back wrong");
+        let (from, to) = (length as u64 / 3, length as u64);
+        let found = range(&blobs, merchant, &stored, from..to).await?;
+        ensure!(found == bytes[from as usize..], "{from}..{to} gives {} other bytes", found.len());
+    }
+    expect_all_in_place(&blobs).await
+}
+
+async fn expect_all_in_place(blobs: &Blobs) -> anyhow::Result<()> {
+    let keys = keys(blobs).await?;
+    ensure!(keys.iter().all(|key| key.as_ref().starts_with("blobs/")), "{keys:?}");
+    Ok(())
+}
+
 async fn nothing_stays_in_quarantine(subject: Store) -> anyhow::Result<()> {
     let (blobs, merchant) = (subject.handle()?, merchant());
     for length in [10, 20, 10] {
@@ -160,8 +204,7 @@ async fn nothing_stays_in_quarantine(subject: Store) -> anyhow::Result<()> {
     }
     let keys = keys(&blobs).await?;
     ensure!(keys.len() == 2, "{keys:?}");
-    ensure!(keys.iter().all(|key| key.as_ref().starts_with("blobs/")), "{keys:?}");
-    Ok(())
+    expect_all_in_place(&blobs).await
 }
 
 async fn a_stream_that_breaks_off_leaves_nothing(subject: Store) -> anyhow::Result<()> {

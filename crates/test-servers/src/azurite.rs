@@ -1,0 +1,77 @@
+//! Azurite: Azure Blob Storage on a folder, from npm.
+
+use crate::{Process, find, missing, shared};
+use anyhow::{Context, bail};
+use std::path::PathBuf;
+use std::process::Command;
+
+const VERSION: &str = "3.37.0";
+/// The account that it knows, as documented.
+pub const ACCOUNT: &str = "devstoreaccount1";
+/// The key of that account, as documented: no secret.
+pub const ACCOUNT_KEY: &str =
+    "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw==";
+
+/// An Azurite server.
+pub struct Azurite {
+    /// The account's address, as in `http://127.0.0.1:10000/devstoreaccount1`.
+    pub address: String,
+    /// The port that it listens on.
+    pub port: u16,
+    /// Its process, if it is the test's own.
+    pub process: Option<Process>,
+}
+
+impl Azurite {
+    /// The shared server if there is one, as in
+    /// `PRINTMILL_TEST_AZURITE=http://127.0.0.1:10000`; else one of its own.
+    pub fn find() -> anyhow::Result<Option<Self>> {
+        let Some(server) = shared("PRINTMILL_TEST_AZURITE") else { return Self::start() };
+        let server = server.trim_end_matches('/');
+        let port = server.rsplit(':').next().unwrap_or_default().parse()?;
+        Ok(Some(Self { address: format!("{server}/{ACCOUNT}"), port, process: None }))
+    }
+
+    /// A server of the test's own.
+    pub fn start() -> anyhow::Result<Option<Self>> {
+        let Some((node, script)) = program()? else {
+            missing("azurite", "install node and npm; the rest comes from npm")?;
+            return Ok(None);
+        };
+        let process = Process::start("azurite", move |folder, port| {
+            let mut command = Command::new(&node);
+            command.arg(&script).args(["--blobHost", "127.0.0.1", "--blobPort", &port.to_string()]);
+            command.args(["--skipApiVersionCheck", "--disableTelemetry", "--location"]).arg(folder);
+            command
+        })?;
+        let port = process.port();
+        let address = format!("http://127.0.0.1:{port}/{ACCOUNT}");
+        Ok(Some(Self { address, port, process: Some(process) }))
+    }
+}
+
+/// Node and Azurite's script, installed into the project's cache if it is not there.
+fn program() -> anyhow::Result<Option<(PathBuf, PathBuf)>> {
+    let (Some(node), Some(npm)) = (find::program("node"), find::program("npm")) else {
+        return Ok(None);
+    };
+    let folder = find::cache()?.join(format!("azurite-{VERSION}"));
+    let script = folder.join("node_modules/azurite/dist/src/blob/main.js");
+    let ready = folder.join("ready");
+    if !ready.is_file() {
+        std::fs::create_dir_all(&folder)?;
+        let lock = std::fs::File::create(folder.with_extension("lock"))?;
+        lock.lock().context("another process installs azurite, and it cannot be waited for")?;
+        if !ready.is_file() {
+            let mut install = Command::new(npm);
+            install.args(["install", "--silent", "--ignore-scripts", "--no-audit", "--no-fund"]);
+            install.arg("--prefix").arg(&folder).arg(format!("azurite@{VERSION}"));
+            let output = install.output()?;
+            if !output.status.success() {
+                bail!("npm failed: {}", String::from_utf8_lossy(&output.stderr));
+            }
+            std::fs::write(&ready, "")?;
+        }
+    }
+    Ok(Some((node, script)))
+}
