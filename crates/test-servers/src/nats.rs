@@ -51,7 +51,8 @@ pub fn store(folder: &Path) -> PathBuf {
     folder.join("store")
 }
 
-fn program(version: Version) -> anyhow::Result<Option<PathBuf>> {
+/// The server's program, if it is installed.
+pub fn program(version: Version) -> anyhow::Result<Option<PathBuf>> {
     let found = match version {
         Version::Debian => find::program("nats-server"),
         Version::Newest => {
