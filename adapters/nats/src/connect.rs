@@ -55,7 +55,7 @@ impl Connection {
         let losses = link.borrow().losses;
         async move {
             if link.wait_for(|link| link.losses != losses).await.is_err() {
-                std::future::pending().await
+                std::future::pending::<()>().await;
             }
         }
     }
@@ -169,11 +169,18 @@ fn not_connected(config: &NatsConfig, error: ConnectError) -> BackendError {
         ConnectErrorKind::Authentication | ConnectErrorKind::AuthorizationViolation => {
             NatsError::Unauthorised(server).into()
         }
-        ConnectErrorKind::Tls => {
-            let refused: BackendError = NatsError::Tls(server).into();
-            refused.because(error)
+        ConnectErrorKind::Tls => BackendError::from(NatsError::Tls(server)).because(error),
+        ConnectErrorKind::Io if is_tls(&error) => {
+            BackendError::from(NatsError::Tls(server)).because(error)
         }
         ConnectErrorKind::ServerParse => NatsError::Address("write nats://host:4222").into(),
         _ => unavailable(OPEN, &format!("{server} cannot be reached"), error),
     }
+}
+
+/// Whether bytes came that TLS does not accept.
+fn is_tls(error: &ConnectError) -> bool {
+    let source = std::error::Error::source(error);
+    let io = source.and_then(|source| source.downcast_ref::<std::io::Error>());
+    io.is_some_and(|io| io.kind() == std::io::ErrorKind::InvalidData)
 }

@@ -40,7 +40,7 @@ pub enum NatsError {
     #[error(
         "the TLS connection to {0} failed: set ca=FILE to the certificate that signed the \
          server's, use the host name that is in it, and set cert=FILE and key=FILE if the server \
-         asks for a certificate"
+         asks for a certificate; a server without TLS is nats://, without ca, cert and key"
     )]
     Tls(String),
     /// The server is too old.

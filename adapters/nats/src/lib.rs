@@ -12,6 +12,8 @@ mod lanes;
 mod message;
 mod pull;
 mod queue;
+#[cfg(test)]
+mod tests;
 
 pub use config::{Credentials, NatsConfig, Tls};
 pub use error::NatsError;

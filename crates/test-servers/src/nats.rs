@@ -34,9 +34,20 @@ impl Nats {
 
     /// A server of the test's own, which it may stop, restart and wipe.
     pub fn start(version: Version) -> anyhow::Result<Option<Self>> {
+        Self::configured(version, |_| Ok(String::new()))
+    }
+
+    /// The same, with lines of configuration; files that they name are put into its folder.
+    pub fn configured(
+        version: Version,
+        prepare: impl FnOnce(&Path) -> anyhow::Result<String>,
+    ) -> anyhow::Result<Option<Self>> {
         let Some(program) = program(version)? else { return Ok(None) };
-        let process = Process::start("nats", move |folder, port| {
+        let folder = tempfile::Builder::new().prefix("printmill-nats-").tempdir()?;
+        std::fs::write(folder.path().join("nats.conf"), prepare(folder.path())?)?;
+        let process = Process::start_in(folder, move |folder, port| {
             let mut command = Command::new(&program);
+            command.arg("-c").arg(folder.join("nats.conf"));
             command.args(["-a", "127.0.0.1", "-p", &port.to_string(), "-js", "-sd"]);
             command.arg(store(folder));
             command
