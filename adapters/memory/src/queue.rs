@@ -7,6 +7,7 @@ use async_trait::async_trait;
 use printmill_backend::error::{BackendError, Fault};
 use printmill_backend::queue::{
     Dedup, Delivery, Durability, Message, Queue, QueueCaps, QueueStats, Receipt, SettleError,
+    SettledBy,
 };
 use printmill_domain::ids::TicketId;
 use printmill_domain::lane::Lane;
@@ -22,6 +23,7 @@ const CAPS: QueueCaps = QueueCaps {
     name: "memory",
     delay_max: DAY.saturating_mul(30),
     lease_max: DAY,
+    settled_by: SettledBy::Anyone,
     fenced_settle: true,
     exact_attempts: true,
     dedup: Dedup::WhilePresent,

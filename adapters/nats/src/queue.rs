@@ -15,6 +15,7 @@ use futures::future::join_all;
 use printmill_backend::BackendError;
 use printmill_backend::queue::{
     Dedup, Delivery, Durability, Message, Queue, QueueCaps, QueueStats, Receipt, SettleError,
+    SettledBy,
 };
 use printmill_domain::lane::Lane;
 use std::sync::Arc;
@@ -71,6 +72,7 @@ impl NatsQueue {
             name: NATS,
             delay_max: LONGEST,
             lease_max: LONGEST,
+            settled_by: SettledBy::Anyone,
             // JetStream takes acknowledgements from whoever held a message before.
             fenced_settle: false,
             // Requests that were given up, and delays on sending, cost a delivery.

@@ -36,8 +36,13 @@ async fn queue(version: Version) -> anyhow::Result<Subject<dyn Queue>> {
         let kept = kept.clone() as Arc<dyn Queue>;
         async move { lost.map(|()| kept) }
     };
+    let restarted = process.clone();
+    let restart = move || {
+        let done = again(&restarted, |_| Ok(()));
+        async move { done }
+    };
     let subject = Subject::of(handle as Arc<dyn Queue>);
-    Ok(subject.opened_by(open).wiped_by(wipe).keeping(process))
+    Ok(subject.opened_by(open).wiped_by(wipe).restarted_by(restart).keeping(process))
 }
 
 /// Stops the server, does something to it, and starts it again.

@@ -10,6 +10,7 @@ use crate::sqlite::schema::{DELAYED, READY};
 use async_trait::async_trait;
 use printmill_backend::queue::{
     Dedup, Delivery, Durability, Message, Queue, QueueCaps, QueueStats, Receipt, SettleError,
+    SettledBy,
 };
 use printmill_backend::{BackendError, Fault};
 use printmill_domain::ids::{Id, TicketId};
@@ -49,6 +50,7 @@ impl SqlQueue {
             name: SQLITE,
             delay_max: DAY * 365,
             lease_max: DAY * 7,
+            settled_by: SettledBy::Anyone,
             fenced_settle: true,
             exact_attempts: true,
             dedup: Dedup::WhilePresent,

@@ -9,18 +9,21 @@ use std::sync::Arc;
 
 type Opener<T> = Arc<dyn Fn() -> BoxFuture<'static, anyhow::Result<Arc<T>>> + Send + Sync>;
 
+type Restarter = Arc<dyn Fn() -> BoxFuture<'static, anyhow::Result<()>> + Send + Sync>;
+
 /// One isolated store under test, and the first handle to it.
 pub struct Subject<T: ?Sized> {
     handle: Option<Arc<T>>,
     open: Option<Opener<T>>,
     wipe: Option<Opener<T>>,
+    restart: Option<Restarter>,
     guards: Vec<Box<dyn Any + Send>>,
 }
 
 impl<T: ?Sized + Send + Sync + 'static> Subject<T> {
     /// A store that this handle leads to.
     pub fn of(handle: Arc<T>) -> Self {
-        Self { handle: Some(handle), open: None, wipe: None, guards: vec![] }
+        Self { handle: Some(handle), open: None, wipe: None, restart: None, guards: vec![] }
     }
 
     /// Says how to open the same store again: after the first handle is gone, and beside it.
@@ -44,6 +47,17 @@ impl<T: ?Sized + Send + Sync + 'static> Subject<T> {
         self
     }
 
+    /// Says how to stop the store and start it again with all that it holds, under handles that
+    /// stay open. It is back when this returns.
+    pub fn restarted_by<F, Fut>(mut self, restart: F) -> Self
+    where
+        F: Fn() -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = anyhow::Result<()>> + Send + 'static,
+    {
+        self.restart = Some(Arc::new(move || Box::pin(restart())));
+        self
+    }
+
     /// Keeps something until the case is over: a temporary directory, a server.
     pub fn keeping(mut self, guard: impl Any + Send) -> Self {
         self.guards.push(Box::new(guard));
@@ -63,6 +77,17 @@ impl<T: ?Sized + Send + Sync + 'static> Subject<T> {
     /// Whether the store can be lost.
     pub(crate) fn wipes(&self) -> bool {
         self.wipe.is_some()
+    }
+
+    /// Whether the store can be restarted.
+    pub(crate) fn restarts(&self) -> bool {
+        self.restart.is_some()
+    }
+
+    /// Stops the store and starts it again.
+    pub(crate) async fn restart(&self) -> anyhow::Result<()> {
+        let restart = self.restart.as_ref().context("the store cannot be restarted")?;
+        restart().await
     }
 
     /// Another handle to the same store, beside the first.

@@ -8,6 +8,7 @@ use async_trait::async_trait;
 use printmill_backend::error::BackendError;
 use printmill_backend::queue::{
     Dedup, Delivery, Durability, Message, Queue, QueueCaps, QueueStats, Receipt, SettleError,
+    SettledBy,
 };
 use printmill_domain::ids::TicketId;
 use printmill_domain::lane::Lane;
@@ -21,6 +22,7 @@ const CAPS: QueueCaps = QueueCaps {
     name: "simulation",
     delay_max: Duration::from_secs(15 * 60),
     lease_max: Duration::from_secs(12 * 60 * 60),
+    settled_by: SettledBy::Anyone,
     fenced_settle: false,
     exact_attempts: false,
     dedup: Dedup::None,
