@@ -8,9 +8,12 @@ pub mod find;
 pub mod nats;
 pub mod process;
 pub mod python;
+pub mod rabbitmq;
+pub mod shared;
 
 pub use nats::Nats;
 pub use process::Process;
+pub use rabbitmq::RabbitMq;
 
 use anyhow::bail;
 

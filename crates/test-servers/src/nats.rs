@@ -1,8 +1,20 @@
 //! NATS with JetStream: Debian's, which is old, and the newest, which comes from PyPI.
 
+use crate::shared::{Running, Shared};
 use crate::{Process, find, missing, python, shared};
 use std::path::{Path, PathBuf};
 use std::process::Command;
+
+/// The newest, for the whole run.
+pub const SHARED: Shared = Shared {
+    name: "nats",
+    variable: "PRINTMILL_TEST_NATS",
+    packages: &["nats-server", "python3-venv"],
+    start: || {
+        let started = Nats::start(Version::Newest)?;
+        Ok(started.map(|it| Running { address: it.address.clone(), guard: Box::new(it) }))
+    },
+};
 
 /// Which NATS.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -24,7 +36,7 @@ pub struct Nats {
 impl Nats {
     /// The shared server if there is one and it is the newest that is wanted; else one of its own.
     pub fn find(version: Version) -> anyhow::Result<Option<Self>> {
-        match shared("PRINTMILL_TEST_NATS") {
+        match shared(SHARED.variable) {
             Some(address) if version == Version::Newest => {
                 Ok(Some(Self { address, process: None }))
             }
