@@ -6,8 +6,8 @@ use crate::locked;
 use async_trait::async_trait;
 use printmill_backend::error::{BackendError, Fault};
 use printmill_backend::queue::{
-    Dedup, Delivery, Durability, Message, Queue, QueueCaps, QueueStats, Receipt, SettleError,
-    SettledBy,
+    Counted, Dedup, Delivery, Durability, Message, Queue, QueueCaps, QueueStats, Receipt,
+    SettleError, SettledBy,
 };
 use printmill_domain::ids::TicketId;
 use printmill_domain::lane::Lane;
@@ -29,6 +29,7 @@ const CAPS: QueueCaps = QueueCaps {
     dedup: Dedup::WhilePresent,
     payload_max: 64 * 1024,
     exact_stats: true,
+    counted: Counted::Everything,
     durability: Durability::Memory,
     shared: false,
 };

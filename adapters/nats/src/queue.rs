@@ -14,8 +14,8 @@ use async_trait::async_trait;
 use futures::future::join_all;
 use printmill_backend::BackendError;
 use printmill_backend::queue::{
-    Dedup, Delivery, Durability, Message, Queue, QueueCaps, QueueStats, Receipt, SettleError,
-    SettledBy,
+    Counted, Dedup, Delivery, Durability, Message, Queue, QueueCaps, QueueStats, Receipt,
+    SettleError, SettledBy,
 };
 use printmill_domain::lane::Lane;
 use std::sync::Arc;
@@ -80,6 +80,7 @@ impl NatsQueue {
             dedup: Dedup::None,
             payload_max: (size.saturating_sub(ENVELOPE) / ESCAPED).min(PAYLOAD_MAX),
             exact_stats: false,
+            counted: Counted::Everything,
             durability: match stream.config.storage {
                 StorageType::File => Durability::Periodic,
                 StorageType::Memory => Durability::Memory,

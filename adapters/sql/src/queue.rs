@@ -9,8 +9,8 @@ use crate::sqlite::queue_worker::{Lease, Operation, QueueWorker, after, again, n
 use crate::sqlite::schema::{DELAYED, READY};
 use async_trait::async_trait;
 use printmill_backend::queue::{
-    Dedup, Delivery, Durability, Message, Queue, QueueCaps, QueueStats, Receipt, SettleError,
-    SettledBy,
+    Counted, Dedup, Delivery, Durability, Message, Queue, QueueCaps, QueueStats, Receipt,
+    SettleError, SettledBy,
 };
 use printmill_backend::{BackendError, Fault};
 use printmill_domain::ids::{Id, TicketId};
@@ -56,6 +56,7 @@ impl SqlQueue {
             dedup: Dedup::WhilePresent,
             payload_max: 64 * 1024,
             exact_stats: true,
+            counted: Counted::Everything,
             durability: Durability::Periodic,
             shared: true,
         };

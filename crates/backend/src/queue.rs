@@ -37,6 +37,15 @@ pub enum SettledBy {
     Holder,
 }
 
+/// What `stats` counts of what is leased or delayed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Counted {
+    /// All of it, whoever holds it.
+    Everything,
+    /// Only what is ready, and what this handle holds.
+    ReadyAndOwn,
+}
+
 /// What a queue can do and promises. Probed when connecting, never assumed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct QueueCaps {
@@ -58,6 +67,8 @@ pub struct QueueCaps {
     pub payload_max: usize,
     /// Whether `stats` counts exactly.
     pub exact_stats: bool,
+    /// What `stats` counts.
+    pub counted: Counted,
     /// What survives.
     pub durability: Durability,
     /// Whether several processes may use it at the same time.
@@ -154,7 +165,7 @@ pub enum SettleError {
 /// - **Waiting.** `lease` returns as soon as there is a message, and empty after `wait`.
 /// - **Neighbours.** A message that is never acknowledged keeps coming, and does not keep others.
 /// - **Counting.** Where `exact_stats` is set, `stats` counts exactly. Elsewhere it may tell less
-///   apart, and lag, but once the lane rests the total is right.
+///   apart, and lag, but once the lane rests the total is right; of what `counted` says.
 /// - **Restarts.** A handle works again by itself when its store is back; until then it answers
 ///   with errors that are worth trying again. What was sent is there, as far as `durability` goes.
 /// - **Wiping.** When the queue's store is lost, it starts empty and works; it never fails for

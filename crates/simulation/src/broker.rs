@@ -7,8 +7,8 @@ use crate::process::Process;
 use async_trait::async_trait;
 use printmill_backend::error::BackendError;
 use printmill_backend::queue::{
-    Dedup, Delivery, Durability, Message, Queue, QueueCaps, QueueStats, Receipt, SettleError,
-    SettledBy,
+    Counted, Dedup, Delivery, Durability, Message, Queue, QueueCaps, QueueStats, Receipt,
+    SettleError, SettledBy,
 };
 use printmill_domain::ids::TicketId;
 use printmill_domain::lane::Lane;
@@ -28,6 +28,7 @@ const CAPS: QueueCaps = QueueCaps {
     dedup: Dedup::None,
     payload_max: 64 * 1024,
     exact_stats: false,
+    counted: Counted::Everything,
     durability: Durability::Memory,
     shared: true,
 };

@@ -27,14 +27,14 @@ pub struct RabbitMq {
     /// Its process, if it is the test's own.
     pub process: Option<Process>,
     /// Erlang's port mapper for this node alone; it ends with the server.
-    _mapper: Option<Process>,
+    pub mapper: Option<Process>,
 }
 
 impl RabbitMq {
     /// The shared server if there is one, else one of its own.
     pub fn find() -> anyhow::Result<Option<Self>> {
         match shared(SHARED.variable) {
-            Some(address) => Ok(Some(Self { address, process: None, _mapper: None })),
+            Some(address) => Ok(Some(Self { address, process: None, mapper: None })),
             None => Self::start(),
         }
     }
@@ -62,7 +62,7 @@ impl RabbitMq {
             node(&server, folder, [port, between_nodes, mapper_port])
         })?;
         let address = format!("amqp://guest:guest@127.0.0.1:{}", process.port());
-        Ok(Some(Self { address, process: Some(process), _mapper: Some(mapper) }))
+        Ok(Some(Self { address, process: Some(process), mapper: Some(mapper) }))
     }
 }
 
@@ -107,6 +107,11 @@ fn node(server: &Path, folder: &Path, [port, between_nodes, mapper]: [u16; 3]) -
 /// Where a server keeps its queues.
 pub fn store(folder: &Path) -> PathBuf {
     folder.join("store")
+}
+
+/// Whether there is one, or a shared one.
+pub fn installed() -> anyhow::Result<bool> {
+    Ok(shared(SHARED.variable).is_some() || programs()?.is_some())
 }
 
 fn programs() -> anyhow::Result<Option<(PathBuf, PathBuf)>> {

@@ -20,7 +20,7 @@ use anyhow::ensure;
 use libtest_mimic::Trial;
 use printmill_backend::BackendError;
 use printmill_backend::queue::{
-    Dedup, Delivery, Durability, Message, Queue, QueueCaps, SettleError, SettledBy,
+    Counted, Dedup, Delivery, Durability, Message, Queue, QueueCaps, SettleError, SettledBy,
 };
 use printmill_domain::ids::TicketId;
 use printmill_domain::lane::Lane;
@@ -89,6 +89,7 @@ fn everything() -> QueueCaps {
         dedup: Dedup::WhilePresent,
         payload_max: 1024,
         exact_stats: true,
+        counted: Counted::Everything,
         durability: Durability::Synced,
         shared: true,
     }
