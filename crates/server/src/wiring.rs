@@ -1,11 +1,21 @@
 //! From addresses to adapters: the only place that names them.
 
-use crate::config::Settings;
+use crate::config::{Settings, without_password};
 use crate::failure::{Failure, Outcome};
 use printmill_adapter_memory as memory;
 use printmill_backend::{Blobs, Clock, Database, PaymentGateway, Queue, SystemClock};
 use printmill_domain::problem::Code;
 use std::sync::Arc;
+
+/// Where a queue may be, and the feature that brings each.
+const QUEUES: [(&str, &str); 6] = [
+    ("memory", ""),
+    ("sqlite", "sql"),
+    ("nats", "nats"),
+    ("tls", "nats"),
+    ("amqp", "rabbitmq"),
+    ("amqps", "rabbitmq"),
+];
 
 /// The backends of a node.
 #[derive(Clone)]
@@ -76,7 +86,17 @@ async fn open_queue(settings: &Settings) -> Outcome<Arc<dyn Queue>> {
             let opened = printmill_adapter_sql::SqlQueue::open(address).await;
             Ok(Arc::new(opened.map_err(|error| Failure::backend("queue", address, &error))?))
         }
-        other => Err(no_adapter("queue", other, &[("memory", ""), ("sqlite", "sql")])),
+        #[cfg(feature = "nats")]
+        "nats" | "tls" => {
+            let opened = printmill_adapter_nats::NatsQueue::open(address).await;
+            Ok(Arc::new(opened.map_err(|error| Failure::backend("queue", address, &error))?))
+        }
+        #[cfg(feature = "rabbitmq")]
+        "amqp" | "amqps" => {
+            let opened = printmill_adapter_rabbitmq::RabbitMqQueue::open(address).await;
+            Ok(Arc::new(opened.map_err(|error| Failure::backend("queue", address, &error))?))
+        }
+        other => Err(no_adapter("queue", other, &QUEUES)),
     }
 }
 
@@ -113,8 +133,8 @@ fn check_sharing(settings: &Settings, database: &dyn Database, queue: &dyn Queue
         None => Ok(()),
         Some((key, address, _)) => Err(Failure::configuration(
             format!(
-                "'{key}' = {address} serves one process only, but 'roles' = {} leaves work to \
-                 others",
+                "'{key}' = {} serves one process only, but 'roles' = {} leaves work to others",
+                without_password(address),
                 settings.roles
             ),
             "give the processes an address that they can share, or run all roles in one",
@@ -126,7 +146,7 @@ fn scheme<'a>(key: &str, address: &'a str) -> Outcome<&'a str> {
     let found = address.split_once("://").map(|(scheme, _)| scheme);
     found.ok_or_else(|| {
         Failure::configuration(
-            format!("the setting '{key}' = {address} is no address"),
+            format!("the setting '{key}' = {} is no address", without_password(address)),
             "write SCHEME://…, as `printmill config --reference` shows",
         )
     })
@@ -134,7 +154,7 @@ fn scheme<'a>(key: &str, address: &'a str) -> Outcome<&'a str> {
 
 fn wrong(key: &str, address: &str, error: &dyn std::error::Error) -> Failure {
     Failure::configuration(
-        format!("the setting '{key}' = {address} cannot be used: {error}"),
+        format!("the setting '{key}' = {} cannot be used: {error}", without_password(address)),
         "write it as `printmill config --reference` shows",
     )
 }
@@ -165,6 +185,23 @@ mod tests {
         let failure = no_adapter("database", "sqlite", &[("memory", ""), ("sqlite", "sql")]);
         assert_eq!(failure.code, "ADAPTER_NOT_COMPILED");
         assert!(failure.advice.contains("--features sql"), "{failure:?}");
+    }
+
+    #[test]
+    fn no_message_holds_a_password() {
+        let address = "nats://me:s3cret@host";
+        let error = printmill_backend::BackendError::new(
+            printmill_backend::Fault::Rejected,
+            "nats",
+            "open the queue",
+            "no",
+        );
+        let failures =
+            [wrong("queue", address, &error), Failure::backend("queue", address, &error)];
+        for failure in failures {
+            assert!(!format!("{failure:?}").contains("s3cret"), "{failure:?}");
+            assert!(failure.message.contains("nats://me:hidden@host"), "{failure:?}");
+        }
     }
 
     #[test]
