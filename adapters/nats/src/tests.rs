@@ -88,7 +88,7 @@ async fn tls_must_verify() -> anyhow::Result<()> {
         let (cert, key) = (folder.join("cert.pem"), folder.join("key.pem"));
         std::fs::write(&cert, &certificate)?;
         std::fs::write(&key, signing_key.serialize_pem())?;
-        Ok(format!("tls {{ cert_file: {:?}, key_file: {:?} }}", cert, key))
+        Ok(format!("tls {{ cert_file: {cert:?}, key_file: {key:?} }}"))
     };
     let Some(server) = Nats::configured(Version::Debian, prepare)? else { return Ok(()) };
     let error = refused(&with(&server, &format!("me:{SECRET}@"), "")).await?;
