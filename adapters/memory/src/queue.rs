@@ -6,7 +6,8 @@ use crate::locked;
 use async_trait::async_trait;
 use printmill_backend::error::{BackendError, Fault};
 use printmill_backend::queue::{
-    Dedup, Delivery, Durability, Message, Queue, QueueCaps, QueueStats, Receipt, SettleError,
+    Counted, Dedup, Delivery, Durability, Message, Queue, QueueCaps, QueueStats, Receipt,
+    SettleError, SettledBy,
 };
 use printmill_domain::ids::TicketId;
 use printmill_domain::lane::Lane;
@@ -22,11 +23,13 @@ const CAPS: QueueCaps = QueueCaps {
     name: "memory",
     delay_max: DAY.saturating_mul(30),
     lease_max: DAY,
+    settled_by: SettledBy::Anyone,
     fenced_settle: true,
     exact_attempts: true,
     dedup: Dedup::WhilePresent,
     payload_max: 64 * 1024,
     exact_stats: true,
+    counted: Counted::Everything,
     durability: Durability::Memory,
     shared: false,
 };

@@ -9,7 +9,8 @@ use crate::sqlite::queue_worker::{Lease, Operation, QueueWorker, after, again, n
 use crate::sqlite::schema::{DELAYED, READY};
 use async_trait::async_trait;
 use printmill_backend::queue::{
-    Dedup, Delivery, Durability, Message, Queue, QueueCaps, QueueStats, Receipt, SettleError,
+    Counted, Dedup, Delivery, Durability, Message, Queue, QueueCaps, QueueStats, Receipt,
+    SettleError, SettledBy,
 };
 use printmill_backend::{BackendError, Fault};
 use printmill_domain::ids::{Id, TicketId};
@@ -49,11 +50,13 @@ impl SqlQueue {
             name: SQLITE,
             delay_max: DAY * 365,
             lease_max: DAY * 7,
+            settled_by: SettledBy::Anyone,
             fenced_settle: true,
             exact_attempts: true,
             dedup: Dedup::WhilePresent,
             payload_max: 64 * 1024,
             exact_stats: true,
+            counted: Counted::Everything,
             durability: Durability::Periodic,
             shared: true,
         };

@@ -28,6 +28,24 @@ pub enum Durability {
     Memory,
 }
 
+/// Who may acknowledge, extend and release a delivery.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SettledBy {
+    /// Whoever has its receipt: any process, through any handle.
+    Anyone,
+    /// The handle that leased it, and its clones; leases belong to its connection.
+    Holder,
+}
+
+/// What `stats` counts of what is leased or delayed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Counted {
+    /// All of it, whoever holds it.
+    Everything,
+    /// Only what is ready, and what this handle holds.
+    ReadyAndOwn,
+}
+
 /// What a queue can do and promises. Probed when connecting, never assumed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct QueueCaps {
@@ -37,6 +55,8 @@ pub struct QueueCaps {
     pub delay_max: Duration,
     /// The longest lease that `lease` and `extend` take.
     pub lease_max: Duration,
+    /// Who may settle a delivery.
+    pub settled_by: SettledBy,
     /// Whether acknowledging, extending and releasing by an old holder is refused.
     pub fenced_settle: bool,
     /// Whether `attempt` counts exactly.
@@ -47,6 +67,8 @@ pub struct QueueCaps {
     pub payload_max: usize,
     /// Whether `stats` counts exactly.
     pub exact_stats: bool,
+    /// What `stats` counts.
+    pub counted: Counted,
     /// What survives.
     pub durability: Durability,
     /// Whether several processes may use it at the same time.
@@ -122,7 +144,10 @@ pub enum SettleError {
 /// - **At least once.** A message that was sent is delivered until it is acknowledged.
 /// - **Leases.** A delivered message is not delivered again before its lease runs out or it is
 ///   released; after that it is.
-/// - **Extending** makes the lease end `ttl` from now.
+/// - **Holders that are gone.** The lease of a handle that is dropped without settling ends when it
+///   would have ended anyway, or before.
+/// - **Extending** makes the lease end `ttl` from now. A queue that cannot let a message be held for
+///   so long in all answers `Lost`, and delivers it again.
 /// - **Delays.** A message with a delay is not delivered before it has passed.
 /// - **Refusals.** A delay, lease or payload beyond the capabilities is refused with
 ///   `Rejected`; nothing is ever shortened silently.
@@ -130,10 +155,19 @@ pub enum SettleError {
 ///   not be in the queue; sending it again is always right.
 /// - **Duplicates and reordering** are possible. With `Dedup::WhilePresent` a message whose id is
 ///   in the lane is not added again.
+/// - **Receipts** settle through any handle where `settled_by` is `Anyone`. Where it is `Holder`,
+///   other handles answer `Lost`, and the lease runs out: its message comes again, as if its holder
+///   had died, and whoever gets it asks the database.
+/// - **Late settling** by a holder whose lease is over is `Lost` or done, and never a failure.
 /// - **Fencing.** Only where `fenced_settle` is set, a holder whose lease ran out and was leased
 ///   by another is refused with `Lost`.
 /// - **Lanes.** A message is delivered from the lane that it was sent to, and from no other.
 /// - **Waiting.** `lease` returns as soon as there is a message, and empty after `wait`.
+/// - **Neighbours.** A message that is never acknowledged keeps coming, and does not keep others.
+/// - **Counting.** Where `exact_stats` is set, `stats` counts exactly. Elsewhere it may tell less
+///   apart, and lag, but once the lane rests the total is right; of what `counted` says.
+/// - **Restarts.** A handle works again by itself when its store is back; until then it answers
+///   with errors that are worth trying again. What was sent is there, as far as `durability` goes.
 /// - **Wiping.** When the queue's store is lost, it starts empty and works; it never fails for
 ///   that. Its content is rebuilt from the database.
 /// - **Who retries.** The caller.

@@ -31,3 +31,4 @@ pub use database::database_trials;
 pub use gateway::{GatewayMethods, gateway_trials};
 pub use queue::queue_trials;
 pub use subject::Subject;
+pub use suite::stops_its_store;

@@ -12,6 +12,7 @@ type Opener<T> = Arc<dyn Fn() -> BoxFuture<'static, anyhow::Result<Arc<T>>> + Se
 /// Makes a store fail for a while: told `true`, it answers nothing but errors, told `false`, it works
 /// again. Either cuts what is under way.
 pub(crate) type Disturb = Arc<dyn Fn(bool) + Send + Sync>;
+type Restarter = Arc<dyn Fn() -> BoxFuture<'static, anyhow::Result<()>> + Send + Sync>;
 
 /// One isolated store under test, and the first handle to it.
 pub struct Subject<T: ?Sized> {
@@ -21,6 +22,7 @@ pub struct Subject<T: ?Sized> {
     disturb: Option<Disturb>,
     signatures_unchecked: bool,
     volume_max: usize,
+    restart: Option<Restarter>,
     guards: Vec<Box<dyn Any + Send>>,
 }
 
@@ -32,6 +34,7 @@ impl<T: ?Sized + Send + Sync + 'static> Subject<T> {
             handle,
             open: None,
             wipe: None,
+            restart: None,
             disturb: None,
             signatures_unchecked: false,
             volume_max: usize::MAX,
@@ -79,6 +82,17 @@ impl<T: ?Sized + Send + Sync + 'static> Subject<T> {
         self
     }
 
+    /// Says how to stop the store and start it again with all that it holds, under handles that
+    /// stay open. It is back when this returns.
+    pub fn restarted_by<F, Fut>(mut self, restart: F) -> Self
+    where
+        F: Fn() -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = anyhow::Result<()>> + Send + 'static,
+    {
+        self.restart = Some(Arc::new(move || Box::pin(restart())));
+        self
+    }
+
     /// Keeps something until the case is over: a temporary directory, a server.
     pub fn keeping(mut self, guard: impl Any + Send) -> Self {
         self.guards.push(Box::new(guard));
@@ -118,6 +132,17 @@ impl<T: ?Sized + Send + Sync + 'static> Subject<T> {
     /// How many messages a case may use that would like to use so many.
     pub(crate) fn volume(&self, wanted: usize) -> usize {
         wanted.min(self.volume_max)
+    }
+
+    /// Whether the store can be restarted.
+    pub(crate) fn restarts(&self) -> bool {
+        self.restart.is_some()
+    }
+
+    /// Stops the store and starts it again.
+    pub(crate) async fn restart(&self) -> anyhow::Result<()> {
+        let restart = self.restart.as_ref().context("the store cannot be restarted")?;
+        restart().await
     }
 
     /// Another handle to the same store, beside the first.

@@ -9,6 +9,16 @@ use tokio::runtime::{Builder, Runtime};
 
 type Factory<T> = Arc<dyn Fn() -> BoxFuture<'static, anyhow::Result<Subject<T>>> + Send + Sync>;
 
+tokio::task_local! {
+    static STOPS_ITS_STORE: bool;
+}
+
+/// Whether the case that a store is made for stops, starts or loses it. Where servers are slow to
+/// start, only such a case needs one of its own; others are content with names of their own.
+pub fn stops_its_store() -> bool {
+    STOPS_ITS_STORE.try_with(|stops| *stops).unwrap_or(false)
+}
+
 /// Collects the cases of one contract for one adapter.
 pub(crate) struct Suite<T: ?Sized> {
     prefix: String,
@@ -46,9 +56,12 @@ impl<T: ?Sized + Send + Sync + 'static> Suite<T> {
         Fut: Future<Output = anyhow::Result<()>>,
     {
         let factory = self.factory.clone();
+        let stops = name.starts_with("restarts::") || name.starts_with("wiping::");
         let run = move || {
-            let outcome = runtime()
-                .and_then(|runtime| runtime.block_on(async { case(factory().await?).await }));
+            let outcome = runtime().and_then(|runtime| {
+                let subject = STOPS_ITS_STORE.scope(stops, async { factory().await });
+                runtime.block_on(async { case(subject.await?).await })
+            });
             outcome.map_err(|error| Failed::from(format!("{error:?}")))
         };
         let name = format!("{}::{name}", self.prefix);

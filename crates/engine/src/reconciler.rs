@@ -4,6 +4,7 @@ use crate::metrics::Metrics;
 use crate::relay::Relay;
 use chrono::TimeDelta;
 use printmill_backend::database::TicketQuery;
+use printmill_backend::queue::Counted;
 use printmill_backend::{BackendError, Clock, Database, Queue};
 use printmill_domain::lane::Lane;
 use printmill_domain::ticket::Stage;
@@ -64,7 +65,9 @@ impl Reconciler {
 
     /// Sends lost tickets of all lanes again; how many it were.
     pub async fn round(&mut self) -> Result<usize, BackendError> {
-        // Those that wait for their time or turn are not in the queue, and rightly so.
+        // Those that wait for their time or turn are not in the queue, and rightly so. Some queues
+        // do not count what is leased; then only those that should be ready are compared.
+        let everything = self.queue.caps().counted == Counted::Everything;
         let mut open: BTreeMap<Lane, u64> = BTreeMap::new();
         let oldest = self.database.oldest_ready().await?;
         self.metrics.tickets.reset();
@@ -75,7 +78,8 @@ impl Reconciler {
             self.metrics.tickets.with_label_values(&labels).add(counted);
             self.metrics.oldest_ready_seconds.with_label_values(&labels[..1]).set(0.0);
             if matches!(count.stage, Stage::Sent | Stage::Leased) {
-                *open.entry(count.of.lane).or_default() += count.count;
+                let counted = everything || count.stage == Stage::Sent;
+                *open.entry(count.of.lane).or_default() += if counted { count.count } else { 0 };
             }
         }
         let now = self.clock.now();

@@ -77,6 +77,7 @@ impl Failure {
                 format!("check the setting '{setting}', and that what it points to works"),
             ),
         };
+        let address = crate::config::without_password(address);
         let message = format!("'{setting}' = {address} cannot be used: {error}");
         Self { causes, ..Self::new(code, message, advice) }
     }

@@ -1,6 +1,6 @@
 //! From addresses to adapters: the only place that names them.
 
-use crate::config::Settings;
+use crate::config::{Settings, without_password};
 use crate::failure::{Failure, Outcome};
 use printmill_adapter_memory as memory;
 use printmill_backend::{Blobs, Clock, Database, PaymentGateway, Queue, SystemClock};
@@ -10,6 +10,16 @@ use std::sync::Arc;
 /// Where blobs may be, and the feature that brings each.
 const BLOBS: [(&str, &str); 5] =
     [("memory", ""), ("file", "objects"), ("s3", "s3"), ("gs", "gcs"), ("az", "azure")];
+/// Where a queue may be, and the feature that brings each.
+const QUEUES: [(&str, &str); 7] = [
+    ("memory", ""),
+    ("sqlite", "sql"),
+    ("nats", "nats"),
+    ("tls", "nats"),
+    ("amqp", "rabbitmq"),
+    ("amqps", "rabbitmq"),
+    ("sqs", "sqs"),
+];
 
 /// The backends of a node.
 #[derive(Clone)]
@@ -85,9 +95,17 @@ async fn open_queue(settings: &Settings) -> Outcome<Arc<dyn Queue>> {
             let opened = printmill_adapter_sqs::SqsQueue::open(address).await;
             Ok(Arc::new(opened.map_err(|error| Failure::backend("queue", address, &error))?))
         }
-        other => {
-            Err(no_adapter("queue", other, &[("memory", ""), ("sqlite", "sql"), ("sqs", "sqs")]))
+        #[cfg(feature = "nats")]
+        "nats" | "tls" => {
+            let opened = printmill_adapter_nats::NatsQueue::open(address).await;
+            Ok(Arc::new(opened.map_err(|error| Failure::backend("queue", address, &error))?))
         }
+        #[cfg(feature = "rabbitmq")]
+        "amqp" | "amqps" => {
+            let opened = printmill_adapter_rabbitmq::RabbitMqQueue::open(address).await;
+            Ok(Arc::new(opened.map_err(|error| Failure::backend("queue", address, &error))?))
+        }
+        other => Err(no_adapter("queue", other, &QUEUES)),
     }
 }
 
@@ -133,8 +151,8 @@ fn check_sharing(settings: &Settings, database: &dyn Database, queue: &dyn Queue
         None => Ok(()),
         Some((key, address, _)) => Err(Failure::configuration(
             format!(
-                "'{key}' = {address} serves one process only, but 'roles' = {} leaves work to \
-                 others",
+                "'{key}' = {} serves one process only, but 'roles' = {} leaves work to others",
+                without_password(address),
                 settings.roles
             ),
             "give the processes an address that they can share, or run all roles in one",
@@ -146,7 +164,7 @@ fn scheme<'a>(key: &str, address: &'a str) -> Outcome<&'a str> {
     let found = address.split_once("://").map(|(scheme, _)| scheme);
     found.ok_or_else(|| {
         Failure::configuration(
-            format!("the setting '{key}' = {address} is no address"),
+            format!("the setting '{key}' = {} is no address", without_password(address)),
             "write SCHEME://…, as `printmill config --reference` shows",
         )
     })
@@ -154,7 +172,7 @@ fn scheme<'a>(key: &str, address: &'a str) -> Outcome<&'a str> {
 
 fn wrong(key: &str, address: &str, error: &dyn std::error::Error) -> Failure {
     Failure::configuration(
-        format!("the setting '{key}' = {address} cannot be used: {error}"),
+        format!("the setting '{key}' = {} cannot be used: {error}", without_password(address)),
         "write it as `printmill config --reference` shows",
     )
 }
@@ -185,6 +203,23 @@ mod tests {
         let failure = no_adapter("database", "sqlite", &[("memory", ""), ("sqlite", "sql")]);
         assert_eq!(failure.code, "ADAPTER_NOT_COMPILED");
         assert!(failure.advice.contains("--features sql"), "{failure:?}");
+    }
+
+    #[test]
+    fn no_message_holds_a_password() {
+        let address = "nats://me:s3cret@host";
+        let error = printmill_backend::BackendError::new(
+            printmill_backend::Fault::Rejected,
+            "nats",
+            "open the queue",
+            "no",
+        );
+        let failures =
+            [wrong("queue", address, &error), Failure::backend("queue", address, &error)];
+        for failure in failures {
+            assert!(!format!("{failure:?}").contains("s3cret"), "{failure:?}");
+            assert!(failure.message.contains("nats://me:hidden@host"), "{failure:?}");
+        }
     }
 
     #[test]

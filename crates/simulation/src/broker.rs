@@ -7,7 +7,8 @@ use crate::process::Process;
 use async_trait::async_trait;
 use printmill_backend::error::BackendError;
 use printmill_backend::queue::{
-    Dedup, Delivery, Durability, Message, Queue, QueueCaps, QueueStats, Receipt, SettleError,
+    Counted, Dedup, Delivery, Durability, Message, Queue, QueueCaps, QueueStats, Receipt,
+    SettleError, SettledBy,
 };
 use printmill_domain::ids::TicketId;
 use printmill_domain::lane::Lane;
@@ -21,11 +22,13 @@ const CAPS: QueueCaps = QueueCaps {
     name: "simulation",
     delay_max: Duration::from_secs(15 * 60),
     lease_max: Duration::from_secs(12 * 60 * 60),
+    settled_by: SettledBy::Anyone,
     fenced_settle: false,
     exact_attempts: false,
     dedup: Dedup::None,
     payload_max: 64 * 1024,
     exact_stats: false,
+    counted: Counted::Everything,
     durability: Durability::Memory,
     shared: true,
 };

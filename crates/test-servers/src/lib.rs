@@ -12,6 +12,8 @@ pub mod process;
 pub mod proxy;
 pub mod python;
 pub mod s3s_fs;
+pub mod rabbitmq;
+pub mod shared;
 
 pub use azurite::Azurite;
 pub use moto::Moto;
@@ -19,6 +21,7 @@ pub use nats::Nats;
 pub use process::Process;
 pub use proxy::Proxy;
 pub use s3s_fs::S3sFs;
+pub use rabbitmq::RabbitMq;
 
 use anyhow::bail;
 

@@ -136,6 +136,18 @@ impl Drop for Process {
     }
 }
 
+/// Waits until somebody takes connections on a further port of a server.
+pub fn wait_for(port: u16) -> anyhow::Result<()> {
+    let (address, begun) = (SocketAddr::from((Ipv4Addr::LOCALHOST, port)), Instant::now());
+    while TcpStream::connect_timeout(&address, START_LIMIT).is_err() {
+        if begun.elapsed() > START_LIMIT {
+            bail!("nobody takes connections on port {port}");
+        }
+        std::thread::park_timeout(LOOK);
+    }
+    Ok(())
+}
+
 /// A port that nobody listens on just now.
 pub fn free_port() -> anyhow::Result<u16> {
     Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?.port())

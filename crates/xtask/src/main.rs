@@ -4,6 +4,7 @@ mod dependencies;
 mod errors;
 mod report;
 mod rules;
+mod servers;
 mod steps;
 mod surroundings;
 mod tidy;
@@ -44,6 +45,9 @@ enum Task {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<String>,
     },
+    /// Real servers for tests: install them, or run a command beside one of each.
+    #[command(subcommand)]
+    Servers(servers::Task),
     /// Check that every error code has its page, and every page its code.
     Errors {
         /// Write the index of the pages anew.
@@ -69,6 +73,7 @@ fn run(arguments: Arguments) -> Result<()> {
         Task::Tidy => tidy::check(&root)?.into_result(),
         Task::Dependencies { bless } => dependencies::check(&root, bless)?.into_result(),
         Task::Sim { arguments } => steps::simulate(&Surroundings::find(root)?, &arguments),
+        Task::Servers(task) => servers::task(task),
         Task::Errors { bless } => errors::check(&root, bless)?.into_result(),
     }
 }

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Result, bail};
 use clap::Args;
 
+use crate::servers::{self, Servers};
 use crate::surroundings::{Surroundings, run as run_command, run_within};
 use crate::{dependencies, errors, tidy};
 
@@ -141,15 +142,22 @@ fn deny(around: &Surroundings) -> Result<Outcome> {
 }
 
 fn tests(around: &Surroundings) -> Result<Outcome> {
-    if around.has("nextest") {
-        return command(around, &["nextest", "run", "--workspace", "--locked", "--no-fail-fast"]);
+    let nextest = around.has("nextest");
+    if around.in_ci && !nextest {
+        bail!("cargo-nextest is missing: .ci/run installs it");
     }
     if around.in_ci {
-        bail!("cargo-nextest is missing: .ci/run installs it");
+        servers::install()?;
+    }
+    let servers = Servers::start()?;
+    if nextest {
+        let arguments = ["nextest", "run", "--workspace", "--locked", "--no-fail-fast"];
+        return passed(servers.run(around.cargo(&arguments)));
     }
     println!("    cargo-nextest is not installed: falling back to cargo test");
     let arguments = ["test", "--workspace", "--locked", "--no-fail-fast"];
-    command(around, &[&arguments[..], &["--lib", "--bins", "--tests"]].concat())
+    let arguments = [&arguments[..], &["--lib", "--bins", "--tests"]].concat();
+    passed(servers.run(around.cargo(&arguments)))
 }
 
 fn demo(around: &Surroundings) -> Result<Outcome> {

@@ -14,6 +14,11 @@ pub(super) fn cases(suite: &mut Suite<dyn Queue>, claims: &Claims) {
         a_released_delivery_is_held_by_nobody,
     ]);
     cases!(suite, "fencing", [acknowledging_twice_is_harmless]);
+    cases!(
+        suite,
+        "late_settling",
+        [a_late_acknowledgement_is_no_failure, a_late_extension_and_release_are_no_failure,]
+    );
 }
 
 /// A message whose first holder was too slow, and its second holder.
@@ -74,5 +79,33 @@ async fn acknowledging_twice_is_harmless(subject: Store) -> anyhow::Result<()> {
     ensure!(matches!(again, Ok(()) | Err(SettleError::Lost)), "{again:?}");
     send(&queue, &[message()]).await?;
     queue.ack(&take(&queue, LONG).await?.receipt).await?;
+    expect_quiet(&queue).await
+}
+
+fn expect_no_failure(answer: Result<(), SettleError>) -> anyhow::Result<()> {
+    ensure!(matches!(answer, Ok(()) | Err(SettleError::Lost)), "{answer:?}");
+    Ok(())
+}
+
+/// It may count, as the work is done; it may be refused. Then the message is gone all the same.
+async fn a_late_acknowledgement_is_no_failure(subject: Store) -> anyhow::Result<()> {
+    let queue = subject.handle()?;
+    let (late, holder) = taken_over(&queue).await?;
+    expect_no_failure(queue.ack(&late.receipt).await)?;
+    expect_no_failure(queue.ack(&holder.receipt).await)?;
+    expect_no_failure(queue.ack(&late.receipt).await)?;
+    expect_quiet(&queue).await
+}
+
+/// They may take the message from its new holder; they never take it out of the queue.
+async fn a_late_extension_and_release_are_no_failure(subject: Store) -> anyhow::Result<()> {
+    let queue = subject.handle()?;
+    let (late, holder) = taken_over(&queue).await?;
+    expect_no_failure(queue.extend(&late.receipt, SHORT).await)?;
+    expect_no_failure(queue.release(&late.receipt, Duration::ZERO).await)?;
+    expect_no_failure(queue.release(&holder.receipt, Duration::ZERO).await)?;
+    let again = take(&queue, LONG).await?;
+    ensure!(again.ticket == holder.ticket, "{again:?}");
+    queue.ack(&again.receipt).await?;
     expect_quiet(&queue).await
 }

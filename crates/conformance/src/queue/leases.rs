@@ -3,7 +3,7 @@
 use super::{Claims, LONG, PATIENCE, QUIET, SHORT, Store, expect_quiet, expect_ticket, lane};
 use super::{message, send, take};
 use crate::suite::{Suite, cases};
-use anyhow::ensure;
+use anyhow::{Context, ensure};
 use printmill_backend::queue::{Message, Queue};
 use std::time::{Duration, Instant};
 
@@ -20,13 +20,19 @@ pub(super) fn cases(suite: &mut Suite<dyn Queue>, claims: &Claims) {
     cases!(
         suite,
         "extending",
-        [makes_the_lease_end_later, makes_the_lease_end_sooner, may_be_done_again_and_again]
+        [
+            makes_the_lease_end_later,
+            makes_the_lease_end_sooner,
+            may_be_done_again_and_again,
+            outlasts_the_first_lease,
+        ]
     );
     let delays = claims.caps.delay_max >= 3 * SHORT;
     cases!(suite, "delays", if delays, [
         a_delayed_message_is_not_delivered_before,
         a_message_released_with_a_delay_is_not_delivered_before,
         a_delayed_message_does_not_hold_up_others,
+        each_delay_is_kept_by_itself,
     ]);
 }
 
@@ -106,6 +112,17 @@ async fn may_be_done_again_and_again(subject: Store) -> anyhow::Result<()> {
     expect_quiet(&queue).await
 }
 
+async fn outlasts_the_first_lease(subject: Store) -> anyhow::Result<()> {
+    let queue = subject.handle()?;
+    send(&queue, &[message()]).await?;
+    let held = take(&queue, 4 * SHORT).await?;
+    queue.extend(&held.receipt, LONG).await?;
+    let early = queue.lease(&lane(), 1, LONG, 6 * SHORT).await?;
+    ensure!(early.is_empty(), "it came in spite of the extension: {early:?}");
+    queue.ack(&held.receipt).await?;
+    expect_quiet(&queue).await
+}
+
 async fn a_delayed_message_is_not_delivered_before(subject: Store) -> anyhow::Result<()> {
     let queue = subject.handle()?;
     let delayed = Message { delay: SHORT, ..message() };
@@ -136,4 +153,21 @@ async fn a_delayed_message_does_not_hold_up_others(subject: Store) -> anyhow::Re
     send(&queue, &[delayed.clone(), prompt.clone()]).await?;
     expect_ticket(&take(&queue, LONG).await?, prompt.ticket)?;
     expect_ticket(&take(&queue, LONG).await?, delayed.ticket)
+}
+
+/// Longer and shorter ones at once, sent in the least convenient order.
+async fn each_delay_is_kept_by_itself(subject: Store) -> anyhow::Result<()> {
+    let queue = subject.handle()?;
+    queue.ensure(&lane()).await?;
+    let delays = [3, 1, 2, 0].map(|times| times * SHORT);
+    let messages = delays.map(|delay| Message { delay, ..message() });
+    let began = Instant::now();
+    send(&queue, &messages).await?;
+    for _ in 0..messages.len() {
+        let delivery = take(&queue, LONG).await?;
+        let sent = messages.iter().find(|sent| sent.ticket == delivery.ticket);
+        expect_took(began, sent.context("it was never sent")?.delay)?;
+        queue.ack(&delivery.receipt).await?;
+    }
+    expect_quiet(&queue).await
 }

@@ -1,12 +1,15 @@
 //! The queue's contract.
 //!
 //! Brokers know no stopped time, so these cases use short real times; they wait by leasing, and
-//! never sleep.
+//! pause only before they try again what a store that is not back has refused.
 
 mod delivery;
 mod fencing;
+mod history;
 mod leases;
+mod poison;
 mod refusals;
+mod restart;
 mod sending;
 mod store;
 
@@ -15,14 +18,15 @@ use crate::subject::Subject;
 use crate::suite::Suite;
 use anyhow::ensure;
 use libtest_mimic::Trial;
+use printmill_backend::BackendError;
 use printmill_backend::queue::{
-    Dedup, Delivery, Durability, Message, Queue, QueueCaps, SettleError,
+    Counted, Dedup, Delivery, Durability, Message, Queue, QueueCaps, SettleError, SettledBy,
 };
 use printmill_domain::ids::TicketId;
 use printmill_domain::lane::Lane;
 use std::future::Future;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 type Store = Subject<dyn Queue>;
 type Handle = Arc<dyn Queue>;
@@ -40,6 +44,7 @@ const QUIET: Duration = Duration::from_millis(150);
 struct Claims {
     caps: QueueCaps,
     reopens: bool,
+    restarts: bool,
     shared: bool,
     wipes: bool,
 }
@@ -51,10 +56,12 @@ where
     Fut: Future<Output = anyhow::Result<Store>> + Send + 'static,
 {
     let mut suite = Suite::new(adapter, "queue", factory);
-    let unknown = Claims { caps: everything(), reopens: true, shared: true, wipes: true };
+    let unknown =
+        Claims { caps: everything(), reopens: true, restarts: true, shared: true, wipes: true };
     let claims = suite.probe(unknown, |subject, queue| Claims {
         caps: queue.caps().clone(),
         reopens: subject.opens() && queue.caps().durability != Durability::Memory,
+        restarts: subject.restarts() && queue.caps().durability != Durability::Memory,
         shared: subject.opens() && queue.caps().shared,
         wipes: subject.wipes(),
     });
@@ -64,6 +71,9 @@ where
     refusals::cases(&mut suite, &claims);
     fencing::cases(&mut suite, &claims);
     store::cases(&mut suite, &claims);
+    restart::cases(&mut suite, &claims);
+    poison::cases(&mut suite, &claims);
+    history::cases(&mut suite);
     suite.finish()
 }
 
@@ -73,11 +83,13 @@ fn everything() -> QueueCaps {
         name: "unknown",
         delay_max: LONG,
         lease_max: LONG,
+        settled_by: SettledBy::Anyone,
         fenced_settle: true,
         exact_attempts: true,
         dedup: Dedup::WhilePresent,
         payload_max: 1024,
         exact_stats: true,
+        counted: Counted::Everything,
         durability: Durability::Synced,
         shared: true,
     }
@@ -108,6 +120,22 @@ async fn take(queue: &Handle, ttl: Duration) -> anyhow::Result<Delivery> {
     match <[Delivery; 1]>::try_from(deliveries) {
         Ok([delivery]) => Ok(delivery),
         Err(other) => anyhow::bail!("expected one message, but got {other:?}"),
+    }
+}
+
+/// Tries until a store that comes back is there again, as callers do.
+async fn once_back<T, F>(mut attempt: impl FnMut() -> F) -> anyhow::Result<T>
+where
+    F: Future<Output = Result<T, BackendError>>,
+{
+    let began = Instant::now();
+    loop {
+        match attempt().await {
+            Err(error) if error.retryable() && began.elapsed() < PATIENCE => {
+                tokio::time::sleep(QUIET).await;
+            }
+            other => return Ok(other?),
+        }
     }
 }
 

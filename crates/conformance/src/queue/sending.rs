@@ -1,12 +1,14 @@
 //! Sending: an answer for each message, and duplicates where the queue leaves them out.
 
-use super::{Claims, LONG, PATIENCE, QUIET, SHORT, Store, expect_quiet, lane, message, send, take};
+use super::{Claims, Handle, LONG, PATIENCE, QUIET, SHORT, Store, expect_quiet, lane, message};
+use super::{send, take};
 use crate::suite::{Suite, cases};
 use anyhow::ensure;
 use printmill_backend::queue::{Dedup, Message, Queue, QueueStats};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 pub(super) fn cases(suite: &mut Suite<dyn Queue>, claims: &Claims) {
+    cases!(suite, "stats", [the_total_is_right_once_the_lane_rests]);
     cases!(suite, "per_item", [nothing_to_send_is_no_error, sending_again_is_always_right]);
     let whole = claims.caps.payload_max <= TRIED_AT_MOST;
     cases!(suite, "per_item", if whole, [a_refused_message_does_not_hold_up_others]);
@@ -124,5 +126,45 @@ async fn an_empty_lane_counts_nothing(subject: Store) -> anyhow::Result<()> {
     queue.ack(&take(&queue, LONG).await?.receipt).await?;
     let stats = queue.stats(&lane()).await?;
     ensure!(stats.total() == 0, "{stats:?}");
+    Ok(())
+}
+
+/// Waits until the total is so much, as a queue that counts by and by may take a moment.
+async fn expect_total(queue: &Handle, total: u64) -> anyhow::Result<()> {
+    let began = Instant::now();
+    loop {
+        let stats = queue.stats(&lane()).await?;
+        if stats.total() == total {
+            return Ok(());
+        }
+        let patience = if queue.caps().exact_stats { Duration::ZERO } else { PATIENCE };
+        ensure!(began.elapsed() < patience, "{stats:?} in all is not {total}");
+        // Waiting by leasing would move messages.
+        tokio::time::sleep(QUIET).await;
+    }
+}
+
+async fn the_total_is_right_once_the_lane_rests(subject: Store) -> anyhow::Result<()> {
+    let queue = subject.handle()?;
+    let messages: Vec<Message> = (0..40).map(|_| message()).collect();
+    send(&queue, &messages).await?;
+    expect_total(&queue, 40).await?;
+    let mut held = vec![];
+    while held.len() < 15 {
+        let count = u16::try_from(15 - held.len())?;
+        held.extend(queue.lease(&lane(), count, LONG, PATIENCE).await?);
+    }
+    expect_total(&queue, 40).await?;
+    for delivery in &held[..10] {
+        queue.ack(&delivery.receipt).await?;
+    }
+    expect_total(&queue, 30).await?;
+    for delivery in &held[10..] {
+        queue.release(&delivery.receipt, Duration::ZERO).await?;
+    }
+    expect_total(&queue, 30).await?;
+    let other = crate::samples::lane("other");
+    queue.ensure(&other).await?;
+    ensure!(queue.stats(&other).await?.total() == 0, "another lane holds something");
     Ok(())
 }

@@ -1,11 +1,10 @@
 //! `printmill config`: the configuration as it takes effect.
 
-use crate::config::{Config, Flags, SETTINGS};
+use crate::config::{Config, Flags, SETTINGS, without_password};
 use crate::failure::Outcome;
 use crate::output;
 use clap::Args;
 use serde_json::Value;
-use url::Url;
 
 /// Show the configuration as it takes effect, secrets left out.
 #[derive(Debug, Args)]
@@ -67,11 +66,8 @@ fn redact(key: &str, value: &mut Value) {
     let Some(text) = value.as_str() else { return };
     if key == "signing_key" {
         *value = "(hidden)".into();
-    } else if let Ok(mut url) = Url::parse(text)
-        && url.password().is_some()
-        && url.set_password(Some("hidden")).is_ok()
-    {
-        *value = url.to_string().into();
+    } else {
+        *value = without_password(text).into_owned().into();
     }
 }
 
@@ -88,6 +84,9 @@ mod tests {
         };
         assert_eq!(shown("signing_key", "0f0f"), "(hidden)");
         assert_eq!(shown("database", "postgres://me:word@host/x"), "postgres://me:hidden@host/x");
+        assert_eq!(shown("database", "mysql://me:wo@r/d@h:x/y"), "mysql://me:hidden@h:x/y");
+        assert_eq!(shown("database", "postgres://me@host/x"), "postgres://me@host/x");
+        assert_eq!(shown("queue", "nats://s3cret@host"), "nats://token:hidden@host");
         assert_eq!(shown("database", "sqlite:///a/b.db"), "sqlite:///a/b.db");
     }
 }

@@ -2,11 +2,13 @@
 //!
 //! What can be set is in [`settings`]; here it is read, and what is wrong is said.
 
+mod address;
 mod settings;
 mod sources;
 mod supervision;
 mod turns;
 
+pub(crate) use address::without_password;
 pub(crate) use settings::{Flags, LogFormat, Role, Roles, SETTINGS, Settings, Switch};
 
 use crate::failure::{Failure, Outcome};
