@@ -45,3 +45,13 @@ fn without_making_up_for_missed_ticks_runs_are_missing() {
 fn without_atomic_commits_events_are_not_counted() {
     assert_missed(Without::Atomicity, " were counted on ");
 }
+
+#[test]
+fn without_limits_more_is_handed_out_than_may_be() {
+    assert_missed(Without::Limits, " out at once, beyond ");
+}
+
+#[test]
+fn without_acting_on_what_is_wanted_a_drained_worker_takes_more() {
+    assert_missed(Without::Steering, ", and knew it should take 0");
+}
