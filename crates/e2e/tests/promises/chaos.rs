@@ -33,7 +33,7 @@ const DECK: [(Sort, usize); 7] = [
 const PEACE: Duration = Duration::from_secs(1);
 /// Orders in production at once: fewer than the workers can take, so that what waits for a worker
 /// waits for its lease to end, and not for its turn.
-const ORDERS: usize = 8;
+const ORDERS: usize = 6;
 const LIMIT: Duration = Duration::from_secs(240);
 
 /// What befalls whom. A worker and a dispatcher are processes with that role alone; the node has
@@ -135,7 +135,7 @@ async fn whoever_is_struck_nothing_is_lost_or_twice_and_work_goes_on_soon() -> a
     let mut fleet = Fleet::start(&place).await?;
     let shop = Shop::new(&place.address(), &place.merchant_key("Seller")?)?;
     let _facilities = run_facilities(&place)?;
-    let picture = shop.upload_slow_picture(&place.beside("slow.png"), 1_500).await?;
+    let picture = shop.upload_slow_picture(&place.beside("slow.png"), 900).await?;
     let print = shop.photobook(vec![picture], 24).await?.id;
 
     let (stop, mut ordering) = (CancellationToken::new(), JoinSet::new());
