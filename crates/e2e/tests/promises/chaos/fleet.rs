@@ -99,7 +99,7 @@ impl Fleet {
             // The moment is drawn before the victim: how far its work is then is left to chance.
             chance.any_moment(peace).await;
             self.wake(STILL)?;
-            let seen: Vec<usize> = self.logs.iter().map(|log| log.lines().len()).collect();
+            let seen = self.seen();
             for (at, sort) in to_come.iter().enumerate() {
                 if let Some(victims) = self.victims(*sort, chance)? {
                     return Ok((to_come.remove(at), victims));
@@ -149,6 +149,11 @@ impl Fleet {
         held.iter().all(|id| self.struck.get(id).is_none_or(|times| *times < STRUCK_MAX))
     }
 
+    /// How much each process has logged.
+    fn seen(&self) -> Vec<usize> {
+        self.logs.iter().map(|log| log.lines().len()).collect()
+    }
+
     /// Waits until somebody logs something that nobody has seen, or somebody has stood still for
     /// long enough.
     async fn something_happens(&self, seen: &[usize]) {
@@ -161,10 +166,9 @@ impl Fleet {
             }
         });
         let still = self.seats.iter().filter_map(|seat| seat.still_since);
-        let awake = still.map(|since| tokio::time::sleep_until((since + STILL).into()));
-        let limit = tokio::time::sleep(PATIENCE);
-        let all = lines.map(FutureExt::boxed).chain(awake.map(FutureExt::boxed));
-        select_all(all.chain([limit.boxed()])).await;
+        let awake = still.min().map_or(Instant::now() + PATIENCE, |since| since + STILL);
+        let _ =
+            tokio::time::timeout_at(awake.into(), select_all(lines.map(FutureExt::boxed))).await;
     }
 
     pub(super) async fn strike(
@@ -244,8 +248,8 @@ impl Fleet {
 
     /// Lets everybody go on as soon as they have stood still for long enough.
     pub(super) async fn wake_all(&mut self) -> anyhow::Result<()> {
-        while let Some(first) = self.seats.iter().filter_map(|seat| seat.still_since).min() {
-            tokio::time::sleep_until((first + STILL).into()).await;
+        while self.seats.iter().any(|seat| seat.still_since.is_some()) {
+            self.something_happens(&self.seen()).await;
             self.wake(STILL)?;
         }
         Ok(())
