@@ -17,8 +17,8 @@ fn assert_missed(without: Without, what: &str) {
 }
 
 #[test]
-fn without_the_fence_a_ticket_has_a_second_effect() {
-    assert_missed(Without::Fence, "had its effect and was done, and then it became");
+fn without_the_fence_who_lost_a_ticket_moves_it_on() {
+    assert_missed(Without::Fence, " was moved on by attempt ");
 }
 
 #[test]
