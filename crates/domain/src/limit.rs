@@ -6,6 +6,8 @@
 
 use crate::Timestamp;
 use crate::ids::{Id, MerchantId};
+use crate::ticket_end::CANCEL;
+use crate::worker::HEED;
 use std::collections::HashMap;
 use std::str::FromStr;
 
@@ -23,7 +25,8 @@ pub enum Whose {
 /// A limit on work.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Limit {
-    /// The kind of ticket, or any.
+    /// The kind of ticket, or any work. Tickets that tell workers what to do, or cancel others, are
+    /// no work: if they waited for work to end, who would end it?
     pub kind: Option<String>,
     /// Whose.
     pub whose: Whose,
@@ -72,8 +75,10 @@ impl FromStr for Limit {
 impl Limit {
     /// Under which name it counts this work, if it does.
     fn counts(&self, kind: &str, merchant: MerchantId) -> Option<Option<MerchantId>> {
-        if self.kind.as_deref().is_some_and(|limited| limited != kind) {
-            return None;
+        match self.kind.as_deref() {
+            None if [CANCEL, HEED].contains(&kind) => return None,
+            Some(limited) if limited != kind => return None,
+            _ => {}
         }
         match self.whose {
             Whose::All => Some(None),
@@ -226,6 +231,20 @@ mod tests {
         assert!(gate.admit("a", merchant(2)), "each has its own");
         assert!(gate.admit("b", merchant(1)), "another kind");
         assert!(!gate.admit("b", merchant(3)), "all together have five by now");
+    }
+
+    #[test]
+    fn a_limit_of_all_work_holds_up_no_command_and_one_of_commands_does() {
+        let mut any = limits(&["* all at_once=1", "* each per_minute=1"]);
+        let mut gate = any.gate([(HEED, merchant(1), 3)], at(0));
+        assert!(gate.admit("a", merchant(1)), "commands are no work");
+        assert!(!gate.admit("a", merchant(1)));
+        for _ in 0..3 {
+            assert!(gate.admit(CANCEL, merchant(1)) && gate.admit(HEED, merchant(1)));
+        }
+        let mut named = limits(&["ticket.cancel all at_once=1"]);
+        let mut gate = named.gate([], at(0));
+        assert!(gate.admit(CANCEL, merchant(1)) && !gate.admit(CANCEL, merchant(2)));
     }
 
     #[test]

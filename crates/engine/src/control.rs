@@ -86,6 +86,8 @@ pub(crate) struct Control {
     pub(crate) lanes: Vec<WorkerLane>,
     pub(crate) slots: BTreeMap<Lane, Arc<Slots>>,
     pub(crate) in_work: Arc<InWork>,
+    /// The newest revision that it has acted on.
+    pub(crate) acted: Arc<Mutex<u64>>,
 }
 
 impl Control {
@@ -161,7 +163,14 @@ impl Control {
         Worker::begin(id, host, pid, version, lanes, now).report(running, now)
     }
 
+    /// Does as is wanted. A command's ticket and a look may read the record at the same time: what
+    /// comes late and is older is not what is wanted any more.
     fn act_on(&self, wanted: &Worker) {
+        let mut acted = self.acted.lock().unwrap_or_else(PoisonError::into_inner);
+        if wanted.revision < *acted {
+            return;
+        }
+        *acted = wanted.revision;
         for (lane, slots) in &self.slots {
             if let Some(limit) = wanted.limit(lane) {
                 slots.limit(usize::from(limit));
@@ -204,5 +213,48 @@ impl Handler for Heed {
         self.0.act_on(&found);
         let reported = found.report(self.0.in_work.running(), now);
         Ok(change.update(&found, Decided::quiet(reported)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use futures::FutureExt;
+    use printmill_adapter_memory::MemoryDatabase;
+    use printmill_backend::SystemClock;
+    use printmill_domain::ids::Id;
+    use printmill_domain::worker::Steering;
+    use uuid::Uuid;
+
+    #[test]
+    fn what_was_read_late_does_not_take_back_what_is_wanted_now() {
+        let lane = Lane::express();
+        let slots = Slots::new(2);
+        let control = Control {
+            database: Arc::new(MemoryDatabase::new()),
+            clock: Arc::new(SystemClock),
+            introduction: Introduction {
+                id: WorkerId::from_uuid(Uuid::from_u128(1)),
+                host: "host".into(),
+                pid: 1,
+                version: "0".into(),
+            },
+            lanes: vec![WorkerLane::new(lane.clone(), 2)],
+            slots: BTreeMap::from([(lane, slots.clone())]),
+            in_work: Arc::default(),
+            acted: Arc::default(),
+        };
+        let now = control.clock.now();
+        let before = control.first(vec![], now);
+        let drain = Steering { draining: Some(true), lanes: vec![] };
+        let drained = before.steer(&drain, now).unwrap().state;
+        control.act_on(&before);
+        assert_eq!(slots.take(9).now_or_never().map(|taken| taken.len()), Some(2));
+        control.act_on(&drained);
+        control.act_on(&before);
+        assert!(slots.take(1).now_or_never().is_none(), "it is drained");
+        let resume = Steering { draining: Some(false), lanes: vec![] };
+        control.act_on(&drained.steer(&resume, now).unwrap().state);
+        assert!(slots.take(1).now_or_never().is_some(), "and goes on");
     }
 }

@@ -185,6 +185,8 @@ impl Relay {
     /// Lets those whose time has come wait for their turn, hands over those whose turn it is, and
     /// marks those that the queue has had for a while.
     pub async fn pump(&mut self) -> Result<Pumped, BackendError> {
+        // What is forgotten must be in the counts: it is claimed by the time that they are read.
+        let marking = self.forget_claimed().await?;
         let mut counts = self.database.ticket_counts().await?;
         let delayed = at_stage(&counts, Stage::Delayed) > 0;
         let ripe = match delayed {
@@ -205,7 +207,7 @@ impl Relay {
             self.ripen(ripe).await?;
             counts = self.database.ticket_counts().await?;
         }
-        let (sent, waiting) = self.take_turns(&counts).await?;
+        let (sent, waiting) = self.take_turns(&counts, marking).await?;
         Ok(Pumped { sent, waiting, ..nothing })
     }
 
@@ -215,8 +217,11 @@ impl Relay {
     }
 
     /// How many were sent, and how many waited.
-    async fn take_turns(&mut self, counts: &[StageCount]) -> Result<(usize, u64), BackendError> {
-        let marking = self.forget_claimed().await?;
+    async fn take_turns(
+        &mut self,
+        counts: &[StageCount],
+        marking: Vec<Ticket>,
+    ) -> Result<(usize, u64), BackendError> {
         let rooms = self.rooms(counts);
         let total = at_stage(counts, Stage::Waiting);
         let candidates = match (rooms.is_empty(), total < u64::from(BATCH)) {

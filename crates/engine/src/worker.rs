@@ -128,6 +128,7 @@ impl Worker {
             lanes: lanes.collect(),
             slots: BTreeMap::new(),
             in_work: self.in_work.clone(),
+            acted: Arc::default(),
         };
         self.control = Some(control);
         self

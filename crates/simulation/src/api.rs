@@ -10,6 +10,7 @@ use printmill_domain::problem::{Code, Problem};
 use printmill_engine::LEASE;
 use printmill_engine::command::Commands;
 use printmill_engine::lease::Leases;
+use printmill_engine::workers::Workers;
 use printmill_fulfilment::Fulfilment;
 use printmill_orders::Orders;
 use printmill_prints::Prints;
@@ -25,6 +26,8 @@ pub(crate) struct Services {
     pub(crate) prints: Prints,
     pub(crate) fulfilment: Fulfilment,
     pub(crate) leases: Leases,
+    pub(crate) workers: Workers,
+    pub(crate) database: Arc<dyn Database>,
 }
 
 /// An api node.
@@ -38,15 +41,17 @@ pub(crate) struct Api {
 impl Services {
     pub(crate) fn of(process: &Arc<Process>) -> Self {
         let database: Arc<dyn Database> = Arc::new(SimulatedDatabase(process.clone()));
-        let queue: Arc<dyn Queue> = Arc::new(SimulatedQueue(process.clone()));
+        let queue: Arc<dyn Queue> = Arc::new(SimulatedQueue::of(process));
         let clock: Arc<dyn Clock> = Arc::new(SimulatedClock(process.clone()));
         let commands = Commands::new(database.clone(), clock.clone());
-        let leases = Leases::new(database, queue, clock, LEASE);
+        let leases = Leases::new(database.clone(), queue, clock, LEASE);
         Self {
             orders: Orders::new(commands.clone()),
             prints: Prints::new(commands.clone()),
-            fulfilment: Fulfilment::new(commands, leases.clone()),
+            fulfilment: Fulfilment::new(commands.clone(), leases.clone()),
+            workers: Workers::new(commands),
             leases,
+            database,
         }
     }
 }

@@ -2,10 +2,11 @@
 //! takes acknowledgements from anybody and forgets them, counts badly, and loses everything when
 //! told to.
 
+use crate::history::What;
 use crate::locked;
 use crate::process::Process;
 use async_trait::async_trait;
-use printmill_backend::error::BackendError;
+use printmill_backend::error::{BackendError, Fault};
 use printmill_backend::queue::{
     Counted, Dedup, Delivery, Durability, Message, Queue, QueueCaps, QueueStats, Receipt,
     SettleError, SettledBy,
@@ -37,7 +38,8 @@ const CAPS: QueueCaps = QueueCaps {
 #[derive(Debug, Default)]
 pub(crate) struct Broker {
     lanes: Mutex<Lanes>,
-    moved: Notify,
+    /// Wakes those who wait for a message of a lane.
+    moved: Mutex<BTreeMap<Lane, Arc<Notify>>>,
 }
 
 #[derive(Debug, Default)]
@@ -72,6 +74,10 @@ impl Broker {
         locked(&self.lanes).copies.keys().cloned().collect()
     }
 
+    fn moved(&self, lane: &Lane) -> Arc<Notify> {
+        locked(&self.moved).entry(lane.clone()).or_default().clone()
+    }
+
     fn add(&self, lane: &Lane, message: &Message, visible: Instant) {
         let mut lanes = locked(&self.lanes);
         lanes.last += 1;
@@ -89,21 +95,42 @@ impl Broker {
             settle(copies, number);
         }
         drop(lanes);
-        self.moved.notify_waiters();
+        self.moved(&receipt.lane).notify_waiters();
     }
 }
 
+fn beyond(operation: &'static str) -> BackendError {
+    BackendError::new(Fault::Rejected, CAPS.name, operation, "beyond what it can do")
+}
+
+fn within(time: Duration, most: Duration, operation: &'static str) -> Result<(), BackendError> {
+    if time <= most { Ok(()) } else { Err(beyond(operation)) }
+}
+
 /// A process's connection to the queue.
-pub(crate) struct SimulatedQueue(pub(crate) Arc<Process>);
+pub(crate) struct SimulatedQueue {
+    process: Arc<Process>,
+    /// Whether what is sent was chosen because it was its turn.
+    relays: bool,
+}
 
 impl SimulatedQueue {
+    pub(crate) fn of(process: &Arc<Process>) -> Self {
+        Self { process: process.clone(), relays: false }
+    }
+
+    /// The connection of a relay.
+    pub(crate) fn of_relay(process: &Arc<Process>) -> Self {
+        Self { process: process.clone(), relays: true }
+    }
+
     fn broker(&self) -> &Broker {
-        &self.0.site.broker
+        &self.process.site.broker
     }
 
     /// What can be delivered now, in any order, and when there will be more.
     fn take(&self, lane: &Lane, count: u16, ttl: Duration) -> (Vec<Delivery>, Option<Instant>) {
-        let site = &self.0.site;
+        let site = &self.process.site;
         let mut lanes = locked(&self.broker().lanes);
         let Some(copies) = lanes.copies.get_mut(lane) else { return (vec![], None) };
         let now = Instant::now();
@@ -139,16 +166,22 @@ impl Queue for SimulatedQueue {
     }
 
     async fn ensure(&self, _: &Lane) -> Result<(), BackendError> {
-        self.0.step().await;
-        self.0.fails(self.0.site.weather.call, "ensure a lane", "before")
+        self.process.step().await;
+        self.process.fails(self.process.site.weather.call, "ensure a lane", "before")
     }
 
     async fn send(&self, lane: &Lane, messages: &[Message]) -> Vec<Result<(), BackendError>> {
-        let site = &self.0.site;
-        self.0.step().await;
+        let site = &self.process.site;
+        self.process.step().await;
         let mut answers = vec![];
         for message in messages {
-            if let Err(error) = self.0.fails(site.weather.call, "send", "before") {
+            let fits = message.delay <= CAPS.delay_max
+                && message.trace.as_ref().is_none_or(|trace| trace.len() <= CAPS.payload_max);
+            let taken = match fits {
+                true => self.process.fails(site.weather.call, "send", "before"),
+                false => Err(beyond("send")),
+            };
+            if let Err(error) = taken {
                 answers.push(Err(error));
                 continue;
             }
@@ -158,10 +191,14 @@ impl Queue for SimulatedQueue {
                 let late = if late { site.chance.millis(1..=20_000) } else { Duration::ZERO };
                 self.broker().add(lane, message, Instant::now() + message.delay + late);
             }
-            answers.push(self.0.fails(site.weather.call, "send", "after"));
+            let answer = self.process.fails(site.weather.call, "send", "after");
+            if self.relays && answer.is_ok() {
+                self.process.record(What::HandedOver(message.ticket));
+            }
+            answers.push(answer);
         }
-        self.broker().moved.notify_waiters();
-        self.0.step().await;
+        self.broker().moved(lane).notify_waiters();
+        self.process.step().await;
         answers
     }
 
@@ -172,17 +209,22 @@ impl Queue for SimulatedQueue {
         ttl: Duration,
         wait: Duration,
     ) -> Result<Vec<Delivery>, BackendError> {
-        let site = &self.0.site;
-        self.0.step().await;
-        self.0.fails(site.weather.call, "lease", "before")?;
+        let site = &self.process.site;
+        self.process.step().await;
+        within(ttl, CAPS.lease_max, "lease")?;
+        self.process.fails(site.weather.call, "lease", "before")?;
         let deadline = Instant::now() + wait;
+        let woken = self.broker().moved(lane);
         loop {
-            let mut moved = std::pin::pin!(self.broker().moved.notified());
+            let mut moved = std::pin::pin!(woken.notified());
             moved.as_mut().enable();
             let (taken, next) = self.take(lane, count, ttl);
+            if !taken.is_empty() {
+                self.process.record(What::Took { lane: lane.clone(), count: taken.len() });
+            }
             if !taken.is_empty() || Instant::now() >= deadline {
-                self.0.fails(site.weather.call, "lease", "after")?;
-                self.0.step().await;
+                self.process.fails(site.weather.call, "lease", "after")?;
+                self.process.step().await;
                 return Ok(taken);
             }
             let wake = next.map_or(deadline, |next| next.min(deadline));
@@ -195,44 +237,46 @@ impl Queue for SimulatedQueue {
     }
 
     async fn extend(&self, receipt: &Receipt, ttl: Duration) -> Result<(), SettleError> {
-        self.0.step().await;
-        self.0.fails(self.0.site.weather.call, "extend", "before")?;
+        self.process.step().await;
+        within(ttl, CAPS.lease_max, "extend")?;
+        self.process.fails(self.process.site.weather.call, "extend", "before")?;
         self.broker().settle(receipt, |copies, number| {
             if let Some(copy) = copies.get_mut(&number) {
                 copy.visible = Instant::now() + ttl;
             }
         });
-        self.0.step().await;
+        self.process.step().await;
         Ok(())
     }
 
     async fn ack(&self, receipt: &Receipt) -> Result<(), SettleError> {
-        let site = &self.0.site;
-        self.0.step().await;
-        self.0.fails(site.weather.call, "ack", "before")?;
-        if !site.strikes(site.weather.duplicate) {
+        let site = &self.process.site;
+        self.process.step().await;
+        self.process.fails(site.weather.call, "ack", "before")?;
+        if !site.strikes(site.weather.forgotten_ack) {
             self.broker().settle(receipt, |copies, number| drop(copies.remove(&number)));
         }
-        self.0.step().await;
+        self.process.step().await;
         Ok(())
     }
 
     async fn release(&self, receipt: &Receipt, delay: Duration) -> Result<(), SettleError> {
-        self.0.step().await;
-        self.0.fails(self.0.site.weather.call, "release", "before")?;
+        self.process.step().await;
+        within(delay, CAPS.delay_max, "release")?;
+        self.process.fails(self.process.site.weather.call, "release", "before")?;
         self.broker().settle(receipt, |copies, number| {
             if let Some(copy) = copies.get_mut(&number) {
                 copy.visible = Instant::now() + delay;
                 copy.leased = false;
             }
         });
-        self.0.step().await;
+        self.process.step().await;
         Ok(())
     }
 
     async fn stats(&self, lane: &Lane) -> Result<QueueStats, BackendError> {
-        self.0.step().await;
-        self.0.fails(self.0.site.weather.call, "count", "before")?;
+        self.process.step().await;
+        self.process.fails(self.process.site.weather.call, "count", "before")?;
         let mut stats = QueueStats::default();
         let now = Instant::now();
         for copy in
@@ -245,10 +289,10 @@ impl Queue for SimulatedQueue {
             }
         }
         // Some brokers only guess.
-        if self.0.site.strikes(200) {
-            stats.ready = self.0.site.chance.between(0..=2 * stats.ready + 1);
+        if self.process.site.strikes(200) {
+            stats.ready = self.process.site.chance.between(0..=2 * stats.ready + 1);
         }
-        self.0.step().await;
+        self.process.step().await;
         Ok(stats)
     }
 }

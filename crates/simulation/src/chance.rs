@@ -44,7 +44,7 @@ impl Chance {
 }
 
 /// How bad it is: how often what goes wrong, in thousandths, and how long things take.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub(crate) struct Weather {
     /// A commit fails, and nothing was written.
     pub(crate) commit_before: u32,
@@ -59,8 +59,10 @@ pub(crate) struct Weather {
     /// A call takes time, up to `latency_ms`.
     pub(crate) slow: u32,
     pub(crate) latency_ms: u64,
-    /// A message is in the queue twice; an acknowledged one stays.
+    /// A message is in the queue twice.
     pub(crate) duplicate: u32,
+    /// An acknowledged message stays.
+    pub(crate) forgotten_ack: u32,
     /// A message comes late.
     pub(crate) delay: u32,
     /// A message is delivered again although its lease lasts.
@@ -99,6 +101,7 @@ impl Weather {
             slow: rate(500),
             latency_ms: chance.between(1..=200),
             duplicate: rate(300),
+            forgotten_ack: rate(300),
             delay: rate(300),
             short_lease: rate(100),
             press: rate(150),

@@ -1,8 +1,9 @@
 //! The database as a process sees it: slow, and failing before and after commits take effect.
 
-use crate::history::{Committed, What};
+use crate::history::{Committed, Wanted, What};
 use crate::locked;
 use crate::process::Process;
+use crate::roles::WORKER;
 use crate::run::Without;
 use crate::schedules;
 use crate::site::Site;
@@ -21,6 +22,7 @@ use printmill_domain::aggregate::Kind;
 use printmill_domain::event::Event;
 use printmill_domain::ids::{MerchantId, TicketId};
 use printmill_domain::ticket::Ticket;
+use printmill_domain::worker::Worker;
 use std::future::Future;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -87,9 +89,36 @@ impl SimulatedDatabase {
                     }
                 }
             }
-            Some(Without::Reconciler | Without::MissedTicks | Without::Atomicity) | None => {}
+            Some(
+                Without::Reconciler
+                | Without::MissedTicks
+                | Without::Atomicity
+                | Without::Limits
+                | Without::Steering,
+            )
+            | None => {}
         }
         Ok(change)
+    }
+
+    /// A record of a worker, as whoever asks for it gets it.
+    fn looked(&self, mut found: Record) -> Record {
+        if !self.0.name.starts_with(WORKER) {
+            return found;
+        }
+        if let Some(wanted) = Wanted::read(&found.document) {
+            self.0.record(What::Looked(wanted));
+        }
+        if self.0.site.without == Some(Without::Steering)
+            && let Ok(mut worker) = serde_json::from_str::<Worker>(&found.document)
+        {
+            worker.draining = false;
+            for served in &mut worker.lanes {
+                (served.paused, served.wanted) = (false, None);
+            }
+            found.document = Record::of(&worker, found.version, found.updated_at).document;
+        }
+        found
     }
 
     fn announce(&self) {
@@ -149,7 +178,8 @@ impl Database for SimulatedDatabase {
         kind: Kind,
         id: &str,
     ) -> Result<Option<Record>, BackendError> {
-        self.read(self.0.site.database.get(scope, kind, id)).await
+        let found = self.read(self.0.site.database.get(scope, kind, id)).await?;
+        Ok(if kind == Kind::Worker { found.map(|found| self.looked(found)) } else { found })
     }
 
     async fn get_many(

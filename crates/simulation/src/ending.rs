@@ -10,11 +10,13 @@ use printmill_domain::Timestamp;
 use printmill_domain::event::{Event, Shard};
 use printmill_domain::event_count::EventCount;
 use printmill_domain::ids::{MerchantId, PaymentId};
+use printmill_domain::limit::Limit;
 use printmill_domain::money::Money;
 use printmill_domain::order::Order;
 use printmill_domain::print_job::{PrintJob, PrintJobState};
 use printmill_domain::subscription::Consumer;
 use printmill_domain::ticket::{Stage, Ticket, TicketState};
+use printmill_domain::ticket_end::CANCEL;
 use printmill_engine::event_counter::EventCounter;
 use std::collections::BTreeMap;
 use std::sync::atomic::Ordering;
@@ -29,6 +31,7 @@ pub(crate) struct Ending {
     /// What the gateway took, by payment.
     pub(crate) paid: BTreeMap<PaymentId, Money>,
     pub(crate) schedules: Vec<Planned>,
+    pub(crate) limits: Vec<Limit>,
     pub(crate) counts: Vec<EventCount>,
     /// The true time at the beginning and at the end.
     pub(crate) began: Timestamp,
@@ -52,9 +55,13 @@ impl Ending {
             let page = database.page::<PrintJob>(Scope::Facility(*facility), everything()).await?;
             jobs.extend(page.into_iter().map(|job| job.value));
         }
-        for state in
-            [TicketState::Queued, TicketState::Leased, TicketState::Done, TicketState::Dead]
-        {
+        for state in [
+            TicketState::Queued,
+            TicketState::Leased,
+            TicketState::Done,
+            TicketState::Dead,
+            TicketState::Cancelled,
+        ] {
             tickets.extend(database.find_tickets(TicketQuery::InState(state), ALL).await?);
         }
         let log = database.events(EventQuery { limit: ALL, ..EventQuery::default() }).await?;
@@ -73,6 +80,7 @@ impl Ending {
             log,
             paid: site.gateway.paid(),
             schedules: stock.schedules.clone(),
+            limits: site.policy.limits.clone(),
             counts,
             began: site.now() - site.elapsed(),
             at: site.now(),
@@ -98,7 +106,12 @@ pub(crate) async fn unrest(site: &Site, stock: &Stock) -> anyhow::Result<Vec<Str
     }
     going_on.extend(schedules::behind(site, &stock.schedules).await?);
     let counts = site.database.ticket_counts().await?;
-    for open in counts.into_iter().filter(|count| count.stage != Stage::Dead) {
+    let ended = [Stage::Done, Stage::Dead, Stage::Cancelled];
+    for open in counts.into_iter().filter(|count| !ended.contains(&count.stage)) {
+        // What takes a command back when its worker does not come waits a minute for nothing.
+        if open.stage == Stage::Delayed && open.of.kind == CANCEL {
+            continue;
+        }
         let (lane, kind) = (&open.of.lane, &open.of.kind);
         going_on.push(format!("{} of {kind} {} in {lane}", open.count, open.stage.name()));
     }

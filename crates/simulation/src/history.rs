@@ -5,8 +5,12 @@ use printmill_backend::Change;
 use printmill_backend::change::TicketWrite;
 use printmill_domain::aggregate::Kind;
 use printmill_domain::event::EventDraft;
-use printmill_domain::ids::{FacilityId, MerchantId, OrderId, PaymentId, PrintJobId};
+use printmill_domain::ids::{
+    FacilityId, MerchantId, OrderId, PaymentId, PrintJobId, TicketId, WorkerId,
+};
+use printmill_domain::lane::Lane;
 use printmill_domain::problem::Code;
+use printmill_domain::worker::Worker;
 use std::fmt;
 use std::hash::{DefaultHasher, Hasher};
 use std::sync::Mutex;
@@ -29,6 +33,12 @@ pub(crate) enum What {
     Read(Vec<u64>),
     /// A facility has printed a job.
     Printed { facility: FacilityId, job: PrintJobId },
+    /// A relay handed a ticket over, and knows it.
+    HandedOver(TicketId),
+    /// Somebody took so many messages out of a lane.
+    Took { lane: Lane, count: usize },
+    /// A worker read its record.
+    Looked(Wanted),
     /// Something that must never happen.
     Wrong(String),
     /// Something worth knowing to who reads this: a crash, a stall, a wiped queue.
@@ -42,6 +52,8 @@ pub(crate) struct Committed {
     pub(crate) records: Vec<(Kind, String, u64, String)>,
     pub(crate) events: Vec<EventDraft>,
     pub(crate) tickets: Vec<TicketWrite>,
+    /// What is wanted of workers.
+    pub(crate) wanted: Vec<Wanted>,
     pub(crate) request: Option<(MerchantId, String)>,
 }
 
@@ -51,12 +63,41 @@ impl Committed {
             let record = &write.record;
             (record.kind, record.id.clone(), record.version, record.state.clone())
         });
+        let workers = change.records.iter().filter(|write| write.record.kind == Kind::Worker);
         Self {
+            wanted: workers.filter_map(|it| Wanted::read(&it.record.document)).collect(),
             records: records.collect(),
             events: change.events.clone(),
             tickets: change.tickets.clone(),
             request: change.request.as_ref().map(|it| (change.merchant, it.id.clone())),
         }
+    }
+}
+
+/// What is wanted of a worker.
+#[derive(Debug, Clone)]
+pub(crate) struct Wanted {
+    pub(crate) worker: WorkerId,
+    /// Counts the changes of what is wanted.
+    pub(crate) revision: u64,
+    /// How many tickets at once, of each lane that it serves.
+    pub(crate) limits: Vec<(Lane, u16)>,
+}
+
+impl Wanted {
+    /// What a worker's record says.
+    pub(crate) fn read(document: &str) -> Option<Self> {
+        let worker: Worker = serde_json::from_str(document).ok()?;
+        let limits = worker.lanes.iter().map(|served| {
+            let stopped = worker.draining || served.paused;
+            let limit = if stopped { 0 } else { served.wanted.unwrap_or(served.configured) };
+            (served.lane.clone(), limit)
+        });
+        Some(Self { worker: worker.id, revision: worker.revision, limits: limits.collect() })
+    }
+
+    pub(crate) fn limit(&self, lane: &Lane) -> Option<u16> {
+        self.limits.iter().find(|(served, _)| served == lane).map(|(_, limit)| *limit)
     }
 }
 
@@ -125,6 +166,9 @@ impl fmt::Display for Entry {
             What::Charged { payment, paid } => write!(f, "charged {payment}: paid={paid}"),
             What::Read(places) => write!(f, "read {places:?}"),
             What::Printed { job, .. } => write!(f, "printed {job}"),
+            What::HandedOver(ticket) => write!(f, "handed {ticket} over"),
+            What::Took { lane, count } => write!(f, "took {count} of {}", lane.as_str()),
+            What::Looked(wanted) => write!(f, "looked: {wanted}"),
             What::Wrong(what) => write!(f, "WRONG: {what}"),
             What::Note(note) => write!(f, "{note}"),
         }
@@ -137,6 +181,16 @@ impl fmt::Display for Asked {
     }
 }
 
+impl fmt::Display for Wanted {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} is wanted as #{}", self.worker, self.revision)?;
+        for (lane, limit) in &self.limits {
+            write!(f, " {}={limit}", lane.as_str())?;
+        }
+        Ok(())
+    }
+}
+
 impl fmt::Display for Committed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("committed")?;
@@ -145,6 +199,9 @@ impl fmt::Display for Committed {
         }
         for (_, id, version, state) in &self.records {
             write!(f, "; {id} v{version} {state}")?;
+        }
+        for wanted in &self.wanted {
+            write!(f, "; {wanted}")?;
         }
         for event in &self.events {
             write!(f, "; {}#{} {}", event.stream, event.sequence, event.kind)?;

@@ -8,8 +8,10 @@
 
 mod api;
 mod broker;
+pub mod calm;
 mod chance;
 mod chaos;
+mod chores;
 mod database;
 mod ending;
 mod facility;
@@ -17,6 +19,8 @@ mod gateway;
 mod history;
 mod merchant;
 mod model;
+mod operator;
+mod policy;
 mod press;
 mod process;
 mod roles;

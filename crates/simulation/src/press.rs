@@ -17,7 +17,7 @@ pub(crate) struct FakePress {
 }
 
 /// How often, in a thousand, a worker stands still between its work and the commit.
-const STANDS_STILL: u32 = 60;
+const STANDS_STILL: u32 = 250;
 
 #[async_trait]
 impl Handler for FakePress {
@@ -42,7 +42,7 @@ impl Handler for FakePress {
         }
         // The worst moment to stand still: all is done but the commit, and the lease runs out.
         if site.weather.stalls > 0 && site.strikes(STANDS_STILL) {
-            self.process.stall(site.chance.millis(8_000..=40_000));
+            self.process.stall(site.chance.millis(10_000..=70_000));
             self.process.step().await;
         }
         let file = bytes::Bytes::from(format!("the file of {}", work.ticket.id));

@@ -2,6 +2,7 @@
 
 use crate::api::Api;
 use crate::broker::SimulatedQueue;
+use crate::chores::Chore;
 use crate::database::SimulatedDatabase;
 use crate::facility;
 use crate::gateway::SimulatedGateway;
@@ -13,11 +14,13 @@ use crate::run::Without;
 use crate::schedules::Tick;
 use crate::site::Site;
 use printmill_backend::database::EventQuery;
-use printmill_backend::{Clock, Database, Queue};
+use printmill_backend::{Clock, Database, Queue, fresh};
 use printmill_domain::ids::FacilityId;
 use printmill_domain::lane::Lane;
 use printmill_engine::LEASE;
 use printmill_engine::budget::MemoryBudget;
+use printmill_engine::cancel::CancelTicket;
+use printmill_engine::control::Introduction;
 use printmill_engine::event_counter::EventCounter;
 use printmill_engine::handler::Handlers;
 use printmill_engine::lease::Leases;
@@ -34,6 +37,9 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 use tokio_util::task::AbortOnDropHandle;
+
+/// How the names of workers begin.
+pub(crate) const WORKER: &str = "worker-";
 
 /// What a process is.
 #[derive(Debug, Clone)]
@@ -104,7 +110,7 @@ impl Backends {
     fn of(process: &Arc<Process>) -> Self {
         Self {
             database: Arc::new(SimulatedDatabase(process.clone())),
-            queue: Arc::new(SimulatedQueue(process.clone())),
+            queue: Arc::new(SimulatedQueue::of(process)),
             clock: Arc::new(SimulatedClock(process.clone())),
         }
     }
@@ -138,15 +144,24 @@ async fn work(process: Arc<Process>) {
         .with(Charge::new(database.clone(), gateway))
         .with(Route::new(database.clone()))
         .with(Tick(process.clone()))
+        .with(Chore(process.clone()))
         .with(FakePress { real, process: process.clone() });
+    let handlers = handlers.clone().with(CancelTicket::new(database.clone(), handlers));
     let lane = |lane, concurrency| ServedLane { lane, concurrency };
     let options = WorkerOptions {
         holder: process.name.clone(),
-        lanes: vec![lane(Lane::express(), 3), lane(Lane::render(), 2)],
+        lanes: vec![lane(Lane::express(), 3), lane(Lane::render(), 2), lane(Lane::inspect(), 2)],
         drain: Duration::from_secs(5),
+    };
+    let introduction = Introduction {
+        id: fresh::id(clock.now()),
+        host: process.name.clone(),
+        pid: 1,
+        version: "simulation".into(),
     };
     let leases = Leases::new(database, queue, clock, LEASE);
     let worker = Worker::new(leases, handlers, site.metrics.clone(), options);
+    let worker = worker.introduced(introduction);
     worker.run(process.leaving.clone().cancelled_owned()).await;
 }
 
@@ -154,7 +169,12 @@ async fn dispatch(process: Arc<Process>) {
     let site = process.site.clone();
     let Backends { database, queue, clock } = Backends::of(&process);
     let metrics = site.metrics.clone();
-    let relay = Relay::new(database.clone(), queue.clone(), clock.clone(), metrics.clone());
+    let turns = Arc::new(SimulatedQueue::of_relay(&process));
+    let relay = Relay::new(database.clone(), turns, clock.clone(), metrics.clone());
+    let relay = match site.without {
+        Some(Without::Limits) => relay,
+        _ => relay.with_policy(site.policy.clone()),
+    };
     let scheduler = Scheduler::new(database.clone(), clock.clone(), metrics.clone());
     let consumers = site.consumers.clone();
     let consumers =

@@ -6,8 +6,9 @@ use crate::ending::{Ending, unrest};
 use crate::history::{Entry, What, digest};
 use crate::merchant::Merchant;
 use crate::model;
+use crate::operator::Operator;
 use crate::roles::{Role, keep_up};
-use crate::site::Site;
+use crate::site::{MERCHANTS_MAX, Site};
 use crate::stock::Stock;
 use printmill_backend::fresh;
 use std::sync::Arc;
@@ -32,6 +33,10 @@ pub enum Without {
     MissedTicks,
     /// A consumer's cursor moves although the rest of its commit failed.
     Atomicity,
+    /// Relays know nothing of the limits.
+    Limits,
+    /// Workers do not act on what is wanted of them.
+    Steering,
 }
 
 /// What came of a seed.
@@ -79,7 +84,7 @@ pub fn simulate(seed: u64, without: Option<Without>) -> anyhow::Result<Run> {
 
 async fn live(chance: Chance, without: Option<Without>) -> anyhow::Result<Ending> {
     let site = Arc::new(Site::new(chance, without)?);
-    let merchants = u32::try_from(site.chance.between(1..=3)).unwrap_or(1);
+    let merchants = u32::try_from(site.chance.between(1..=u64::from(MERCHANTS_MAX)))?;
     let stock = Stock::put(&site, merchants).await?;
     site.begin();
     let mut world = JoinSet::new();
@@ -97,6 +102,7 @@ async fn live(chance: Chance, without: Option<Without>) -> anyhow::Result<Ending
         let merchant = Merchant { site: site.clone(), id, print, name: format!("wish-{number}") };
         wishes.spawn(merchant.act());
     }
+    world.spawn(Operator::new(&site, stock.chores.clone()).act());
     let chaos = tokio::spawn(chaos::rage(site.clone()));
     let done = async {
         tokio::time::sleep(site.weather.lasts).await;

@@ -5,12 +5,15 @@ use crate::broker::Broker;
 use crate::chance::{Chance, Weather};
 use crate::history::{History, What};
 use crate::locked;
+use crate::policy;
 use crate::process::Process;
 use crate::run::Without;
 use printmill_adapter_memory::{MemoryDatabase, SandboxGateway, memory_blobs};
 use printmill_backend::Blobs;
 use printmill_domain::Timestamp;
+use printmill_domain::ids::{Id, MerchantId, derive};
 use printmill_engine::metrics::Metrics;
+use printmill_engine::relay::TurnPolicy;
 use printmill_engine::subscription::SubscriptionMetrics;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
@@ -18,6 +21,8 @@ use std::time::Duration;
 use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 
+/// How many merchants there may be.
+pub(crate) const MERCHANTS_MAX: u32 = 3;
 /// More calls than any sound run makes: beyond, something goes round in circles.
 const STEPS_MAX: u64 = 1_000_000;
 
@@ -25,6 +30,7 @@ const STEPS_MAX: u64 = 1_000_000;
 pub(crate) struct Site {
     pub(crate) chance: Chance,
     pub(crate) weather: Weather,
+    pub(crate) policy: TurnPolicy,
     pub(crate) without: Option<Without>,
     pub(crate) history: History,
     pub(crate) database: MemoryDatabase,
@@ -50,8 +56,22 @@ pub(crate) struct Site {
 
 impl Site {
     pub(crate) fn new(chance: Chance, without: Option<Without>) -> anyhow::Result<Self> {
+        let weather = Weather::draw(&chance);
+        let merchants: Vec<MerchantId> = (1..=MERCHANTS_MAX).map(merchant).collect();
+        let policy = policy::draw(&chance, &merchants)?;
+        Self::under(weather, policy, chance, without)
+    }
+
+    /// A site with this weather and this policy.
+    pub(crate) fn under(
+        weather: Weather,
+        policy: TurnPolicy,
+        chance: Chance,
+        without: Option<Without>,
+    ) -> anyhow::Result<Self> {
         Ok(Self {
-            weather: Weather::draw(&chance),
+            weather,
+            policy,
             chance,
             without,
             history: History::default(),
@@ -93,6 +113,7 @@ impl Site {
     /// From here on things go wrong.
     pub(crate) fn begin(&self) {
         self.record("weather", What::Note(format!("{:?}", self.weather)));
+        self.record("weather", What::Note(format!("{:?}", self.policy)));
         self.calm.store(false, Ordering::Relaxed);
     }
 
@@ -126,4 +147,9 @@ impl Site {
             self.exhausted.notify_one();
         }
     }
+}
+
+/// The merchant of a number, from 1.
+pub(crate) fn merchant(number: u32) -> MerchantId {
+    derive(MerchantId::PLATFORM.uuid(), "merchant", number)
 }

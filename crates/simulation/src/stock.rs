@@ -1,15 +1,16 @@
 //! The stock: facilities, merchants and their designs, which are there before anything goes wrong.
 
 use crate::api::Services;
+use crate::chores;
 use crate::process::Process;
 use crate::schedules::{self, Planned};
-use crate::site::Site;
+use crate::site::{self, Site};
 use anyhow::Context as _;
 use printmill_backend::{Change, Database, fresh};
 use printmill_domain::aggregate::{Decided, Versioned};
 use printmill_domain::asset::{Asset, AssetCommand, BlobRef, Picture};
 use printmill_domain::facility::starter_facilities;
-use printmill_domain::ids::{AssetId, FacilityId, Id, MerchantId, PrintId, derive};
+use printmill_domain::ids::{AssetId, FacilityId, MerchantId, PrintId, TicketId};
 use printmill_domain::print::{Fit, Page, Placement};
 use printmill_engine::command::Context;
 use printmill_prints::{Design, Layout};
@@ -21,6 +22,7 @@ pub(crate) struct Stock {
     /// Each merchant with a design.
     pub(crate) merchants: Vec<(MerchantId, PrintId)>,
     pub(crate) schedules: Vec<Planned>,
+    pub(crate) chores: Vec<(MerchantId, TicketId)>,
 }
 
 impl Stock {
@@ -40,13 +42,15 @@ impl Stock {
         }
         let process = Arc::new(Process::new(site, "stock".into()));
         let schedules = schedules::put(site, &process).await?;
-        let mut stock = Self { facilities, merchants: vec![], schedules };
+        let mut stock = Self { facilities, merchants: vec![], schedules, chores: vec![] };
         let services = Services::of(&process);
         for number in 1..=merchants {
-            let merchant: MerchantId = derive(MerchantId::PLATFORM.uuid(), "merchant", number);
+            let merchant = site::merchant(number);
             let print = design(site, &services, merchant).await?;
             stock.merchants.push((merchant, print));
         }
+        let ids: Vec<MerchantId> = stock.merchants.iter().map(|(id, _)| *id).collect();
+        stock.chores = chores::put(site, &process, &ids).await?;
         Ok(stock)
     }
 }

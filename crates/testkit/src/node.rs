@@ -10,6 +10,9 @@ use std::time::Duration;
 /// How long a node may take to serve.
 const START_LIMIT: Duration = Duration::from_secs(20);
 
+/// The byte that writers lock in the index of an SQLite file's log.
+const SQLITE_WRITERS: u64 = 120;
+
 /// A directory and a port that nodes share one after the other, or role by role.
 #[derive(Debug)]
 pub struct Place {
@@ -169,9 +172,26 @@ impl Node {
         Ok(())
     }
 
-    /// SIGSTOP, as a machine that stands still.
+    /// SIGSTOP, as a machine that stands still; it does by the time this returns.
     pub fn pause(&self) -> anyhow::Result<()> {
-        self.signal(rustix::process::Signal::STOP)
+        use rustix::process::{Pid, Signal, WaitOptions, waitpid};
+        self.signal(Signal::STOP)?;
+        waitpid(Pid::from_raw(i32::try_from(self.pid())?), WaitOptions::UNTRACED)?;
+        Ok(())
+    }
+
+    /// Whether a node that stands still does so while it writes to an SQLite file, which keeps all
+    /// others from writing to that file: it holds the lock of the log's index that writers take.
+    pub fn holds_write_lock(&self) -> anyhow::Result<bool> {
+        let locks = std::fs::read_to_string("/proc/locks")?;
+        let pid = self.pid().to_string();
+        // As in `1: POSIX  ADVISORY  WRITE 4711 08:01:262207 120 120`.
+        Ok(locks.lines().any(|line| {
+            let words: Vec<&str> = line.split_whitespace().collect();
+            let [_, "POSIX", _, "WRITE", of, _, first, last] = words[..] else { return false };
+            let locked = first.parse().ok()..=last.parse().ok();
+            of == pid && locked.contains(&Some(SQLITE_WRITERS))
+        }))
     }
 
     /// SIGCONT: it goes on where it was.

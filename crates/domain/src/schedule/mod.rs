@@ -102,6 +102,9 @@ pub struct Schedule {
     pub undone_before: Timestamp,
     /// What the clock showed when that was decided.
     pub planned_at: Timestamp,
+    /// When it was made, changed, or went on last: none of its ticks is older.
+    #[serde(default)]
+    pub begins_at: Timestamp,
     /// How many times it was run out of turn.
     pub runs: u32,
     /// The last sequence number in its stream of events.
@@ -139,6 +142,7 @@ impl Schedule {
             next_tick,
             undone_before: next_tick,
             planned_at: now,
+            begins_at: now,
             runs: 0,
             sequence: 0,
             created_at: now,
@@ -232,6 +236,7 @@ impl Schedule {
 
     fn plan_after(&mut self, now: Timestamp) -> Result<(), Problem> {
         self.plan(first_after(&self.cron, &self.zone, now)?, now);
+        self.begins_at = now;
         Ok(())
     }
 

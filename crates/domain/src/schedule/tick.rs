@@ -77,12 +77,16 @@ impl Schedule {
 
     /// The plan that the clock asks for, if it was ahead when the present plan was made: then
     /// ticks were taken for missed whose time is still to come. Nothing when the plan holds.
+    ///
+    /// No tick is done that came before the schedule began. Where that is said by a clock that was
+    /// ahead by [`ON_TIME`] or more, it is not known, and nothing is done that came before now.
     pub fn rewind(&self, now: Timestamp) -> Result<Option<Decided<Self>>, Problem> {
         if self.paused || self.planned_at <= now {
             return Ok(None);
         }
         // What is not missed yet may have come before anybody noticed the clock.
         let since = now.checked_sub_signed(ON_TIME).unwrap_or(now);
+        let since = if self.begins_at - now < ON_TIME { since.max(self.begins_at) } else { now };
         let first = self.recurrence()?.next_after(since);
         let undone = |tick: &Timestamp| *tick < self.undone_before && *tick < self.next_tick;
         Ok(first.filter(undone).map(|first| {

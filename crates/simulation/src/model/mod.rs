@@ -5,10 +5,12 @@
 
 mod counts;
 mod events;
+mod limits;
 mod orders;
 mod requests;
 mod schedules;
 mod tickets;
+mod workers;
 
 use crate::ending::Ending;
 use crate::history::What;
@@ -33,7 +35,7 @@ impl Findings {
 type Check = fn(&Ending, &mut Findings);
 
 /// All that is checked. What else must happen exactly once gets a check of its own here.
-const CHECKS: [Check; 7] = [
+const CHECKS: [Check; 9] = [
     wrongs,
     tickets::check,
     events::check,
@@ -41,6 +43,8 @@ const CHECKS: [Check; 7] = [
     orders::check,
     schedules::check,
     counts::check,
+    limits::check,
+    workers::check,
 ];
 
 /// All that is wrong with a history.

@@ -17,8 +17,8 @@ fn assert_missed(without: Without, what: &str) {
 }
 
 #[test]
-fn without_the_fence_a_ticket_has_a_second_effect() {
-    assert_missed(Without::Fence, "had its effect and was done, and then it became");
+fn without_the_fence_who_lost_a_ticket_moves_it_on() {
+    assert_missed(Without::Fence, " was moved on by attempt ");
 }
 
 #[test]
@@ -44,4 +44,14 @@ fn without_making_up_for_missed_ticks_runs_are_missing() {
 #[test]
 fn without_atomic_commits_events_are_not_counted() {
     assert_missed(Without::Atomicity, " were counted on ");
+}
+
+#[test]
+fn without_limits_more_is_handed_out_than_may_be() {
+    assert_missed(Without::Limits, " out at once, beyond ");
+}
+
+#[test]
+fn without_acting_on_what_is_wanted_a_drained_worker_takes_more() {
+    assert_missed(Without::Steering, ", and knew it should take 0");
 }

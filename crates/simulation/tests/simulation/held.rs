@@ -8,7 +8,7 @@ use std::sync::Mutex;
 const SEEDS: u64 = 2_000;
 
 /// What seeds must have been through, or the simulation shows less than it says.
-const SEEN: [&str; 28] = [
+const SEEN: [&str; 35] = [
     " dies",
     " stands still for ",
     " is asked to leave",
@@ -37,6 +37,13 @@ const SEEN: [&str; 28] = [
     " schedule.missed",
     " schedule.rewound",
     " simulation.tick ",
+    " simulation.chore ",
+    " cancelled/0",
+    " cancelled/1",
+    " render=0",
+    " inspect=4",
+    "at_once: Some(1)",
+    "per_minute: Some(",
 ];
 
 #[test]
