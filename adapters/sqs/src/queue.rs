@@ -15,7 +15,8 @@ use futures::StreamExt;
 use printmill_backend::error::{BackendError, Fault};
 use printmill_backend::fresh;
 use printmill_backend::queue::{
-    Dedup, Delivery, Durability, Message, Queue, QueueCaps, QueueStats, Receipt, SettleError,
+    Counted, Dedup, Delivery, Durability, Message, Queue, QueueCaps, QueueStats, Receipt,
+    SettleError, SettledBy,
 };
 use printmill_domain::lane::Lane;
 use std::sync::Arc;
@@ -58,11 +59,13 @@ impl SqsQueue {
             name: SQS,
             delay_max: DELAY_MAX,
             lease_max: LEASE_MAX,
+            settled_by: SettledBy::Anyone,
             fenced_settle: false,
             exact_attempts: false,
             dedup: Dedup::None,
             payload_max: PAYLOAD_MAX,
             exact_stats: false,
+            counted: Counted::Everything,
             durability: Durability::Synced,
             shared: true,
         };

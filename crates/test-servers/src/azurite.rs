@@ -1,5 +1,6 @@
 //! Azurite: Azure Blob Storage on a folder, from npm.
 
+use crate::shared::{Running, Shared};
 use crate::{Process, find, missing, shared};
 use anyhow::{Context, bail};
 use std::path::PathBuf;
@@ -75,3 +76,17 @@ fn program() -> anyhow::Result<Option<(PathBuf, PathBuf)>> {
     }
     Ok(Some((node, script)))
 }
+
+/// Azurite, for a whole run of tests.
+pub const SHARED: Shared = Shared {
+    name: "azurite",
+    variable: "PRINTMILL_TEST_AZURITE",
+    packages: &[],
+    start: || {
+        let started = Azurite::start()?;
+        Ok(started.map(|azurite| Running {
+            address: format!("http://127.0.0.1:{}", azurite.port),
+            guard: Box::new(azurite),
+        }))
+    },
+};

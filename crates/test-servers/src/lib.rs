@@ -11,8 +11,8 @@ pub mod nats;
 pub mod process;
 pub mod proxy;
 pub mod python;
-pub mod s3s_fs;
 pub mod rabbitmq;
+pub mod s3s_fs;
 pub mod shared;
 
 pub use azurite::Azurite;
@@ -20,8 +20,8 @@ pub use moto::Moto;
 pub use nats::Nats;
 pub use process::Process;
 pub use proxy::Proxy;
-pub use s3s_fs::S3sFs;
 pub use rabbitmq::RabbitMq;
+pub use s3s_fs::S3sFs;
 
 use anyhow::bail;
 

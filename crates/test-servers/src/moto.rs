@@ -2,6 +2,7 @@
 //!
 //! It verifies no signatures, so that any key is right, and forgets everything when it ends.
 
+use crate::shared::{Running, Shared};
 use crate::{Process, missing, python, shared};
 use std::process::Command;
 
@@ -48,3 +49,14 @@ impl Moto {
         Ok(Some(Self { address, process: Some(process) }))
     }
 }
+
+/// Moto, for a whole run of tests.
+pub const SHARED: Shared = Shared {
+    name: "moto",
+    variable: "PRINTMILL_TEST_MOTO",
+    packages: &[],
+    start: || {
+        let started = Moto::start()?;
+        Ok(started.map(|moto| Running { address: moto.address.clone(), guard: Box::new(moto) }))
+    },
+};

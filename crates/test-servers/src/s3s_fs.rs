@@ -3,6 +3,8 @@
 use crate::{Process, find, missing};
 use std::process::Command;
 
+/// What `cargo install` installs it from.
+pub const CRATE: &str = "s3s-fs@0.14.1";
 /// The key that it knows.
 pub const ACCESS_KEY_ID: &str = "PRINTMILLTEST";
 /// The secret of that key.

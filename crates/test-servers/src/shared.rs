@@ -24,4 +24,5 @@ pub struct Running {
 }
 
 /// All of them.
-pub const ALL: [Shared; 2] = [crate::nats::SHARED, crate::rabbitmq::SHARED];
+pub const ALL: [Shared; 4] =
+    [crate::nats::SHARED, crate::rabbitmq::SHARED, crate::moto::SHARED, crate::azurite::SHARED];

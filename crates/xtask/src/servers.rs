@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use clap::Subcommand;
-use printmill_test_servers::find;
 use printmill_test_servers::shared::{ALL, Running};
+use printmill_test_servers::{find, s3s_fs};
 
 use crate::surroundings::{run, run_within};
 
@@ -19,7 +19,7 @@ const POLICY: &str = "/usr/sbin/policy-rc.d";
 /// What to do with them.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Task {
-    /// Install Debian's packages of all that are missing; needs root.
+    /// Install Debian's packages of all that are missing, which needs root, and s3s-fs.
     Install,
     /// Start each, run a command that finds them in PRINTMILL_TEST_…, and stop them.
     Run {
@@ -45,6 +45,22 @@ pub(crate) fn task(task: Task) -> Result<()> {
 
 /// Installs what is missing, or says why it does not.
 pub(crate) fn install() -> Result<()> {
+    install_packages()?;
+    install_s3s_fs()
+}
+
+/// The S3 server that verifies signatures comes from crates.io: three minutes, once.
+fn install_s3s_fs() -> Result<()> {
+    if find::program("s3s-fs").is_some() {
+        return Ok(());
+    }
+    let mut command = Command::new("cargo");
+    command.args(["install", "--locked", s3s_fs::CRATE, "--features", "binary", "--root"]);
+    command.arg(find::cache()?.join("tools")).env_remove("CARGO_TARGET_DIR");
+    run_within(command, INSTALL_LIMIT).context("cannot install s3s-fs")
+}
+
+fn install_packages() -> Result<()> {
     let mut packages: Vec<&str> = ALL.iter().flat_map(|server| server.packages).copied().collect();
     packages.retain(|package| !installed(package));
     if packages.is_empty() {

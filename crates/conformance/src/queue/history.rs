@@ -18,7 +18,7 @@ pub(super) fn cases(suite: &mut Suite<dyn Queue>) {
 
 const SENDERS: usize = 4;
 const LEASERS: usize = 6;
-const EACH_SENDS: usize = 2_500;
+const MESSAGES: usize = 10_000;
 /// What a holder asks for that will settle in time, however slow the machine.
 const KEPT: Duration = Duration::from_secs(60);
 /// What a holder asks for that will fall silent.
@@ -53,12 +53,13 @@ fn written(history: &Shared) -> std::sync::MutexGuard<'_, History> {
 
 async fn ten_thousand_messages_have_a_history_that_holds(subject: Store) -> anyhow::Result<()> {
     let queue = subject.handle()?;
+    let each = subject.volume(MESSAGES) / SENDERS;
     queue.ensure(&lane()).await?;
     let (history, began) = (Shared::default(), Instant::now());
     let mut running = JoinSet::new();
     let mut sent = HashSet::new();
     for sender in 0..SENDERS {
-        let numbers = (sender * EACH_SENDS)..((sender + 1) * EACH_SENDS);
+        let numbers = (sender * each)..((sender + 1) * each);
         let messages: Vec<Message> =
             numbers.map(|number| Message { ticket: id(number as i64), ..message() }).collect();
         sent.extend(messages.iter().map(|message| message.ticket));
@@ -76,7 +77,7 @@ async fn ten_thousand_messages_have_a_history_that_holds(subject: Store) -> anyh
         let (queue, history) = (queue.clone(), history.clone());
         running.spawn(async move {
             let mut turn = leaser;
-            while written(&history).acknowledged.len() < SENDERS * EACH_SENDS {
+            while written(&history).acknowledged.len() < SENDERS * each {
                 ensure!(began.elapsed() < LIMIT, "it takes too long");
                 turn += 1;
                 work(&queue, &history, turn).await?;
