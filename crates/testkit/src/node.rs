@@ -54,10 +54,15 @@ impl Place {
             .env("PRINTMILL_LOG_FORMAT", "json")
             .env("PRINTMILL_SERVER", self.address())
             .env("NO_COLOR", "1")
-            .env_remove("PRINTMILL_TEST_SEED")
             .env_remove("PRINTMILL_CHAOS_KILLS")
             .env_remove("PRINTMILL_BIN")
             .stdin(Stdio::null());
+        // What tells tests of seeds and servers is no setting of a node.
+        for (name, _) in std::env::vars_os() {
+            if name.to_string_lossy().starts_with("PRINTMILL_TEST_") {
+                command.env_remove(name);
+            }
+        }
         command
     }
 
