@@ -294,9 +294,11 @@ impl Leases {
         pause: Duration,
     ) -> Result<(), Problem> {
         let pause = chrono_ttl(pause);
-        self.step(ticket, fence, |ticket, now| ticket.postpone(fence, now + pause, now)).await?;
-        // The relay sends it again; this message has done its work.
+        // The relay sends it again as soon as that is committed. A queue that still had this message
+        // might take that one for a repetition, leave it out, and then lose this one. If nothing is
+        // committed after this, the lease runs out, and the reconciler misses the message.
         self.acknowledge(receipt).await;
+        self.step(ticket, fence, |ticket, now| ticket.postpone(fence, now + pause, now)).await?;
         Ok(())
     }
 

@@ -20,3 +20,4 @@ mod site;
 mod steering;
 mod turns;
 mod unknown;
+mod wrapped_queue;

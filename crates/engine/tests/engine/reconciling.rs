@@ -1,14 +1,9 @@
 //! The reconciler: a queue that lost everything is filled again, and one that did not is let be.
 
 use crate::jobs::{Job, KIND, passing};
-use crate::site::{Running, Site, lane, pass, ticket_id};
+use crate::site::{Running, Site, pass, take, ticket_id};
+use crate::wrapped_queue::WrappedQueue;
 use chrono::TimeDelta;
-use printmill_adapter_memory::MemoryQueue;
-use printmill_backend::BackendError;
-use printmill_backend::queue::{
-    Counted, Delivery, Message, Queue, QueueCaps, QueueStats, Receipt, SettleError,
-};
-use printmill_domain::lane::Lane;
 use printmill_domain::retry::RetryPolicy;
 use printmill_domain::ticket::TicketState;
 use printmill_engine::lease::Leases;
@@ -94,47 +89,6 @@ async fn nothing_is_sent_again_when_the_queue_holds_everything() {
     relay.stop().await;
 }
 
-/// A queue that does not know what others hold.
-struct Shortsighted {
-    queue: Arc<MemoryQueue>,
-    caps: QueueCaps,
-}
-
-#[async_trait::async_trait]
-impl Queue for Shortsighted {
-    fn caps(&self) -> &QueueCaps {
-        &self.caps
-    }
-    async fn ensure(&self, lane: &Lane) -> Result<(), BackendError> {
-        self.queue.ensure(lane).await
-    }
-    async fn send(&self, lane: &Lane, messages: &[Message]) -> Vec<Result<(), BackendError>> {
-        self.queue.send(lane, messages).await
-    }
-    async fn lease(
-        &self,
-        lane: &Lane,
-        count: u16,
-        ttl: Duration,
-        wait: Duration,
-    ) -> Result<Vec<Delivery>, BackendError> {
-        self.queue.lease(lane, count, ttl, wait).await
-    }
-    async fn extend(&self, receipt: &Receipt, ttl: Duration) -> Result<(), SettleError> {
-        self.queue.extend(receipt, ttl).await
-    }
-    async fn ack(&self, receipt: &Receipt) -> Result<(), SettleError> {
-        self.queue.ack(receipt).await
-    }
-    async fn release(&self, receipt: &Receipt, delay: Duration) -> Result<(), SettleError> {
-        self.queue.release(receipt, delay).await
-    }
-    async fn stats(&self, lane: &Lane) -> Result<QueueStats, BackendError> {
-        let stats = self.queue.stats(lane).await?;
-        Ok(QueueStats { in_flight: 0, ..stats })
-    }
-}
-
 #[tokio::test(start_paused = true)]
 async fn a_queue_that_does_not_count_what_others_hold_has_lost_nothing() {
     let site = Site::new();
@@ -145,10 +99,9 @@ async fn a_queue_that_does_not_count_what_others_hold_has_lost_nothing() {
     site.until(ticket_id(39), |ticket| ticket.sent_at.is_some()).await;
     let (database, hour) = (site.database.clone(), Duration::from_secs(3_600));
     let holders = Leases::new(database.clone(), site.queue.clone(), site.clock.clone(), hour);
-    let held = holders.lease(&lane(), 10, Duration::ZERO, "elsewhere").await.unwrap();
+    let held = take(&holders, 10, Duration::ZERO, "elsewhere").await.unwrap();
     assert_eq!(held.len(), 10);
-    let caps = QueueCaps { counted: Counted::ReadyAndOwn, ..site.queue.caps().clone() };
-    let queue = Arc::new(Shortsighted { queue: site.queue.clone(), caps });
+    let queue = Arc::new(WrappedQueue::shortsighted(&site.queue));
     let metrics = site.metrics.clone();
     let mut reconciler = Reconciler::new(database, queue, site.clock.clone(), metrics);
     pass(60).await;

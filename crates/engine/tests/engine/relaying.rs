@@ -3,11 +3,15 @@
 use crate::jobs::{Job, KIND};
 use crate::link::Link;
 use crate::site::{Site, lane, merchant, pass, take, ticket_id};
+use crate::wrapped_queue::WrappedQueue;
 use printmill_backend::queue::Message;
 use printmill_backend::{Change, Database, Queue};
 use printmill_domain::problem::{Code, Problem};
 use printmill_domain::retry::RetryPolicy;
 use printmill_domain::ticket::TicketState;
+use printmill_engine::LEASE;
+use printmill_engine::lease::Leases;
+use std::sync::Arc;
 use std::time::Duration;
 
 #[tokio::test(start_paused = true)]
@@ -160,4 +164,22 @@ async fn a_ticket_that_is_claimed_soon_is_never_marked() {
     assert_eq!((done.version, done.sent_at), (3, None));
     worker.stop().await;
     relay.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_handed_back_is_sent_again_however_fast_the_relay_is() {
+    let site = Site::new();
+    let id = site.make(1, KIND).await;
+    site.relay().pump().await.unwrap();
+    let held = site.lease_now("a").await.remove(0);
+    let queue = Arc::new(WrappedQueue::outrun_by(&site.queue, site.relay()));
+    let leases = Leases::new(site.database.clone(), queue.clone(), site.clock.clone(), LEASE);
+    leases.release(&held.ticket, &held.fence, &held.receipt).await.unwrap();
+    // It takes what it sent for delivered after a while, and what was delivered for in good hands.
+    for _ in 0..3 {
+        queue.look().await.unwrap();
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    let again = site.lease_now("b").await;
+    assert_eq!(again.len(), 1, "{id} waits until somebody misses it");
 }
