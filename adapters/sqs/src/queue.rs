@@ -31,12 +31,14 @@ const DELAY_MAX: Duration = Duration::from_secs(15 * 60);
 const LEASE_MAX: Duration = Duration::from_secs(12 * 60 * 60 - 60);
 /// The longest poll.
 const POLL_MAX: Duration = Duration::from_secs(20);
+/// Between requests that do not wait.
+const PAUSE: Duration = Duration::from_millis(100);
 /// Requests with messages to send that are under way at once, of one call.
 const SENDS_MAX: usize = 8;
 
 /// Queues in Amazon SQS, one for each lane.
 ///
-/// SQS counts in whole seconds: leases, delays and waits are rounded up to them. Deliveries hold a
+/// SQS counts in whole seconds: leases and delays are rounded up to them. Deliveries hold a
 /// receipt that any process can use.
 #[derive(Debug, Clone)]
 pub struct SqsQueue {
@@ -154,7 +156,9 @@ impl SqsQueue {
         let mut deliveries = vec![];
         loop {
             let left = deadline.saturating_duration_since(Instant::now()).min(POLL_MAX);
-            let poll = if deliveries.is_empty() { left } else { Duration::ZERO };
+            // SQS waits for whole seconds; what is left after them is spent here.
+            let poll = if deliveries.is_empty() { left.as_secs() } else { 0 };
+            let poll = Duration::from_secs(poll);
             let wanted = (count - deliveries.len()).min(ENTRIES_MAX);
             let (found, more) = match self.poll(lane, wanted, ttl, poll).await {
                 Ok(polled) => polled,
@@ -172,6 +176,9 @@ impl SqsQueue {
             let over = deliveries.is_empty() && Instant::now() >= deadline;
             if full || over || (!deliveries.is_empty() && !more) {
                 return Ok(deliveries);
+            }
+            if deliveries.is_empty() && poll.is_zero() {
+                tokio::time::sleep(left.min(PAUSE)).await;
             }
         }
     }
