@@ -1,6 +1,8 @@
 //! The database on SQL.
 
 use crate::config::Location;
+use crate::dialect::Dialect;
+use crate::engine::{Engine, OnSqlite};
 use crate::error::{self, SQLITE};
 use crate::migration::{Migrator, add_record_tables};
 use crate::reads::Reads;
@@ -21,27 +23,40 @@ use printmill_domain::ids::{MerchantId, TicketId};
 use printmill_domain::ticket::Ticket;
 use sea_orm_migration::MigratorTrait;
 use std::path::Path;
+use std::sync::Arc;
 use tokio::sync::watch;
 
-/// A database in a SQLite file, which several processes of one machine may share.
+/// A database in a SQLite file, which several processes of one machine may share, or on a
+/// PostgreSQL or MySQL server.
 ///
-/// All writes go through one task, which commits everything that waits in one transaction.
+/// All writes go through tasks that commit everything that waits in one transaction.
 #[derive(Debug, Clone)]
 pub struct SqlDatabase {
-    caps: DatabaseCaps,
-    writer: Writer,
-    reads: Reads,
+    pub(crate) caps: DatabaseCaps,
+    pub(crate) engine: Arc<dyn Engine>,
+    pub(crate) reads: Reads,
 }
 
 impl SqlDatabase {
-    /// Opens the database at an address like `sqlite:///var/lib/printmill/printmill.db`, creates
-    /// it with its directory if there is none, and brings its schema up to date.
+    /// Opens the database at an address like `sqlite:///var/lib/printmill/printmill.db` or
+    /// `postgres://user:password@host/database`, and brings its schema up to date. A file is
+    /// created with its directory if there is none; a server's database must exist.
     ///
-    /// Fails with `Rejected` for an address that is none, `ReadOnly` for a file that may not be
-    /// opened or written, and `Corrupt` for one that is no database.
+    /// Fails with `Rejected` for an address that is none, for what the server does not let in and
+    /// for a server that is too old; `ReadOnly` for a file or server that takes no writes;
+    /// `Unavailable` for a server that does not answer; `Corrupt` for a file that is no database.
     pub async fn open(url: &str) -> Result<Self, BackendError> {
-        let Location::Sqlite(path) = url.parse()?;
-        Self::open_sqlite(&path).await
+        match url.parse()? {
+            Location::Sqlite(path) => Self::open_sqlite(&path).await,
+            #[cfg(feature = "postgres")]
+            Location::Postgres(address) => crate::postgres::database::open(address).await,
+            #[cfg(not(feature = "postgres"))]
+            Location::Postgres(_) => Err(not_built("postgres")),
+            #[cfg(feature = "mysql")]
+            Location::MySql(address) => crate::mysql::database::open(address).await,
+            #[cfg(not(feature = "mysql"))]
+            Location::MySql(_) => Err(not_built("mysql")),
+        }
     }
 
     async fn open_sqlite(path: &Path) -> Result<Self, BackendError> {
@@ -57,11 +72,18 @@ impl SqlDatabase {
         closed.map_err(|error| error::orm("bring the schema up to date", error))?;
         let writer = Writer::start(path).await?;
         drop(opening);
-        let reads = Reads::new(connect::readers(path));
+        let reads = Reads::new(connect::readers(path), Dialect::Sqlite);
         let caps =
             DatabaseCaps { name: SQLITE, durable: true, shared: true, numbers_in_commit: true };
-        Ok(Self { caps, writer, reads })
+        let engine = Arc::new(OnSqlite { writer, reads: reads.clone() });
+        Ok(Self { caps, engine, reads })
     }
+}
+
+#[cfg(not(all(feature = "postgres", feature = "mysql")))]
+pub(crate) fn not_built(feature: &str) -> BackendError {
+    let detail = format!("this binary was built without it: build with `--features {feature}`");
+    BackendError::new(printmill_backend::Fault::Rejected, "sql", "read an address", detail)
 }
 
 #[async_trait]
@@ -77,7 +99,7 @@ impl Database for SqlDatabase {
         let request = change.request.as_ref().map(|request| request.id.clone());
         let merchant = change.merchant;
         match ChangeRows::of(change) {
-            Ok(rows) => self.writer.commit(rows).await,
+            Ok(rows) => self.engine.commit(rows).await,
             Err(refused) => {
                 // An answer that was given stands, whatever else is wrong with the change.
                 let Some(id) = request else { return Err(refused.into()) };
@@ -146,8 +168,8 @@ impl Database for SqlDatabase {
         self.reads.oldest_ready().await
     }
 
-    async fn sequence(&self, _limit: u32) -> Result<u32, BackendError> {
-        Ok(0)
+    async fn sequence(&self, limit: u32) -> Result<u32, BackendError> {
+        self.engine.sequence(limit).await
     }
 
     async fn prune(
@@ -156,10 +178,7 @@ impl Database for SqlDatabase {
         before: Timestamp,
         limit: u32,
     ) -> Result<u32, BackendError> {
-        match self.reads.prunable(what, before, limit).await? {
-            Some(deletion) => self.writer.delete(deletion).await,
-            None => Ok(0),
-        }
+        self.engine.prune(what, before, limit).await
     }
 
     async fn events(&self, query: EventQuery) -> Result<Vec<Event>, BackendError> {
@@ -179,6 +198,6 @@ impl Database for SqlDatabase {
     }
 
     fn commits(&self) -> watch::Receiver<u64> {
-        self.writer.commits()
+        self.engine.commits()
     }
 }

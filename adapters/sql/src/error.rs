@@ -1,10 +1,13 @@
 //! What a failure of the database means to the caller.
 
+use crate::dialect::Dialect;
 use printmill_backend::{BackendError, Fault};
 use sea_orm::sqlx;
 use sea_orm::{DbErr, RuntimeErr};
 
 pub(crate) const SQLITE: &str = "sqlite";
+/// In messages that are about no dialect.
+pub(crate) const SQL: &str = "sql";
 
 const BUSY: i32 = 5;
 const LOCKED: i32 = 6;
@@ -25,10 +28,21 @@ const READING: [i32; 3] = [1, 2, 33];
 pub(crate) fn fault(error: &sqlx::Error) -> Fault {
     match error {
         sqlx::Error::Database(inner) => {
+            #[cfg(feature = "postgres")]
+            if let Some(error) = inner.try_downcast_ref() {
+                return crate::postgres::error::fault(error);
+            }
+            #[cfg(feature = "mysql")]
+            if let Some(error) = inner.try_downcast_ref() {
+                return crate::mysql::error::fault(error);
+            }
             let code = inner.code().and_then(|code| code.parse().ok());
             code.map_or(Fault::Other, fault_of_code)
         }
-        sqlx::Error::Io(_)
+        // What a connection says whose other side went away in the middle.
+        sqlx::Error::Protocol(_)
+        | sqlx::Error::Tls(_)
+        | sqlx::Error::Io(_)
         | sqlx::Error::PoolTimedOut
         | sqlx::Error::PoolClosed
         | sqlx::Error::WorkerCrashed => Fault::Unavailable,
@@ -49,14 +63,28 @@ fn fault_of_code(extended: i32) -> Fault {
     }
 }
 
-/// A failure of the driver while doing something.
+/// A failure of SQLite while doing something.
 pub(crate) fn driver(operation: &'static str, error: sqlx::Error) -> BackendError {
+    driver_of(Dialect::Sqlite, operation, error)
+}
+
+/// A failure of the driver while doing something.
+pub(crate) fn driver_of(
+    dialect: Dialect,
+    operation: &'static str,
+    error: sqlx::Error,
+) -> BackendError {
     let fault = fault(&error);
-    BackendError::new(fault, SQLITE, operation, detail(fault)).because(error)
+    BackendError::new(fault, dialect.name(), operation, detail(dialect, fault)).because(error)
+}
+
+/// A failure of SeaORM on SQLite while doing something.
+pub(crate) fn orm(operation: &'static str, error: DbErr) -> BackendError {
+    orm_of(Dialect::Sqlite, operation, error)
 }
 
 /// A failure of SeaORM while doing something.
-pub(crate) fn orm(operation: &'static str, error: DbErr) -> BackendError {
+pub(crate) fn orm_of(dialect: Dialect, operation: &'static str, error: DbErr) -> BackendError {
     let fault = match &error {
         DbErr::Conn(RuntimeErr::SqlxError(inner))
         | DbErr::Exec(RuntimeErr::SqlxError(inner))
@@ -65,16 +93,20 @@ pub(crate) fn orm(operation: &'static str, error: DbErr) -> BackendError {
         DbErr::Type(_) | DbErr::TryIntoErr { .. } | DbErr::Json(_) => Fault::Corrupt,
         _ => Fault::Other,
     };
-    BackendError::new(fault, SQLITE, operation, detail(fault)).because(error)
+    BackendError::new(fault, dialect.name(), operation, detail(dialect, fault)).because(error)
 }
 
 /// A stored value that cannot be read back.
 pub(crate) fn corrupt(operation: &'static str, what: impl Into<String>) -> BackendError {
-    BackendError::new(Fault::Corrupt, SQLITE, operation, what)
+    BackendError::new(Fault::Corrupt, SQL, operation, what)
 }
 
-fn detail(fault: Fault) -> &'static str {
+fn detail(dialect: Dialect, fault: Fault) -> &'static str {
     match fault {
+        Fault::ReadOnly if dialect != Dialect::Sqlite => {
+            "the server takes no writes: it is a replica, or read-only"
+        }
+        Fault::Corrupt if dialect != Dialect::Sqlite => "stored data is damaged",
         Fault::Unavailable => "it is busy or does not answer",
         Fault::Full => "there is no space left, or the disk fails",
         Fault::ReadOnly => "its file cannot be opened or written to",

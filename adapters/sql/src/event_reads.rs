@@ -1,9 +1,9 @@
 //! Reads of the event log: parts of it, where it begins and ends, and where a time is in it.
 
+use crate::dialect::Dialect;
 use crate::entity::event_log::{Column, Entity, Model};
 use crate::error;
 use crate::reads::{Reads, id, timestamp, unsigned};
-use crate::sqlite::select;
 use printmill_backend::BackendError;
 use printmill_backend::database::EventQuery;
 use printmill_domain::Timestamp;
@@ -13,10 +13,10 @@ use sea_orm::{ColumnTrait, Condition, EntityTrait, QueryFilter, QueryOrder, Quer
 
 impl Reads {
     pub(crate) async fn events(&self, query: EventQuery) -> Result<Vec<Event>, BackendError> {
-        let rows = select(&query)
+        let rows = select(self.dialect, &query)
             .all(&self.connection)
             .await
-            .map_err(|error| error::orm("read events", error))?;
+            .map_err(|error| self.failed("read events", error))?;
         rows.into_iter().map(event).collect()
     }
 
@@ -38,7 +38,7 @@ impl Reads {
             .into_tuple()
             .one(&self.connection)
             .await
-            .map_err(|error| error::orm("read an end of the log", error))?;
+            .map_err(|error| self.failed("read an end of the log", error))?;
         Ok(seq.map(unsigned))
     }
 
@@ -64,42 +64,42 @@ impl Reads {
             .into_tuple()
             .one(&self.connection)
             .await
-            .map_err(|error| error::orm("find a time in the log", error))
+            .map_err(|error| self.failed("find a time in the log", error))
     }
 }
 
 /// The statement for a query, written so that an index leads to what it wants.
-pub(crate) fn select(query: &EventQuery) -> Select<Entity> {
+pub(crate) fn select(dialect: Dialect, query: &EventQuery) -> Select<Entity> {
     let limit = u64::from(query.limit);
     let all = Entity::find();
     if let Some(stream) = &query.stream {
         // A stream is short, and its own order is that of the log.
         return all
             .filter(Column::Stream.eq(stream))
-            .filter(conditions(query))
+            .filter(conditions(dialect, query))
             .filter(Condition::all().add_option(kinds(query)))
             .order_by_asc(Column::Sequence)
             .limit(limit);
     }
     if query.kinds.len() > 1 {
         return all
-            .filter(Column::Seq.in_subquery(of_kinds(query)))
+            .filter(Column::Seq.in_subquery(of_kinds(dialect, query)))
             .order_by_asc(Column::Seq)
             .limit(limit);
     }
-    all.filter(conditions(query))
+    all.filter(conditions(dialect, query))
         .filter(Condition::all().add_option(kinds(query)))
         .order_by_asc(Column::Seq)
         .limit(limit)
 }
 
 /// The places of the first events of each kind: an index has each kind in order, but not several.
-fn of_kinds(query: &EventQuery) -> SelectStatement {
+fn of_kinds(dialect: Dialect, query: &EventQuery) -> SelectStatement {
     let arms = query.kinds.iter().map(|kind| {
         let first = Query::select()
             .column(Column::Seq)
             .from(Entity)
-            .cond_where(conditions(query).add(Column::Kind.eq(kind)))
+            .cond_where(conditions(dialect, query).add(Column::Kind.eq(kind)))
             .order_by(Column::Seq, Order::Asc)
             .limit(u64::from(query.limit))
             .to_owned();
@@ -118,21 +118,22 @@ fn kinds(query: &EventQuery) -> Option<sea_orm::sea_query::SimpleExpr> {
 }
 
 /// Everything but the stream and the kinds.
-fn conditions(query: &EventQuery) -> Condition {
+fn conditions(dialect: Dialect, query: &EventQuery) -> Condition {
     let merchant = query.merchant.map(|merchant| merchant.to_string());
     // The stream's index is the better one; the merchant must not lead to another.
     let of_merchant = merchant.map(|merchant| match query.stream {
-        Some(_) => select::merchant_without_index(merchant),
+        Some(_) => dialect.merchant_without_index(merchant),
         None => Column::Merchant.eq(merchant),
     });
     let alone = query.stream.is_none() && query.merchant.is_some() == query.kinds.is_empty();
     let until = query.until.map(|until| Column::Seq.lte(signed(until)));
     let streams =
-        (!query.stream_kinds.is_empty()).then(|| select::stream_kind_among(&query.stream_kinds));
-    let shard = query.shard.filter(|shard| !shard.is_whole()).map(select::stream_in_shard);
+        (!query.stream_kinds.is_empty()).then(|| dialect.stream_kind_among(&query.stream_kinds));
+    let shard =
+        query.shard.filter(|shard| !shard.is_whole()).map(|shard| dialect.stream_in_shard(shard));
     Condition::all()
         .add(Column::Seq.gt(signed(query.after)))
-        .add_option(alone.then(select::by_one_alone))
+        .add_option(alone.then(|| dialect.by_one_alone()))
         .add_option(until)
         .add_option(of_merchant)
         .add_option(streams)

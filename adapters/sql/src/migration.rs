@@ -1,5 +1,9 @@
 //! The schema and how it came about, written once for all dialects.
+//!
+//! Servers came with the fourth migration: their tables begin as the first three left those of
+//! SQLite.
 
+use crate::schema_words::SchemaWords;
 use crate::sqlite;
 use printmill_domain::aggregate::Kind;
 use sea_orm::{ConnectionTrait, DbBackend};
@@ -12,7 +16,7 @@ pub struct Migrator;
 #[async_trait::async_trait]
 impl MigratorTrait for Migrator {
     fn migrations() -> Vec<Box<dyn MigrationTrait>> {
-        vec![Box::new(Foundation), Box::new(Lanes), Box::new(EventReaders)]
+        vec![Box::new(Foundation), Box::new(Lanes), Box::new(EventReaders), Box::new(ServerWrites)]
     }
 }
 
@@ -35,21 +39,19 @@ impl MigrationName for Foundation {
 #[async_trait::async_trait]
 impl MigrationTrait for Foundation {
     async fn up(&self, manager: &SchemaManager) -> Result<(), DbErr> {
+        let connection = manager.get_connection();
+        let words = SchemaWords::of(connection).await?;
         for kind in Kind::ALL {
-            manager.create_table(record_table(kind)).await?;
-            for index in record_indexes(kind) {
-                manager.create_index(index).await?;
-            }
+            words.create(connection, record_table(&words, kind), record_indexes(kind)).await?;
         }
-        manager.create_table(ticket_table()).await?;
-        manager.create_table(event_table()).await?;
-        for index in event_indexes() {
-            manager.create_index(index).await?;
-        }
-        manager.create_table(request_table()).await?;
-        if manager.get_database_backend() == DbBackend::Sqlite {
+        let on_server = words.backend() != DbBackend::Sqlite;
+        let indexes = if words.backend() == DbBackend::MySql { ticket_indexes() } else { vec![] };
+        words.create(connection, ticket_table(&words), indexes).await?;
+        words.create(connection, event_table(&words), event_indexes(on_server)).await?;
+        words.create(connection, request_table(&words), vec![]).await?;
+        if !on_server {
             for statement in sqlite::schema::TICKET_INDEXES {
-                manager.get_connection().execute_unprepared(statement).await?;
+                connection.execute_unprepared(statement).await?;
             }
         }
         Ok(())
@@ -60,7 +62,7 @@ impl MigrationTrait for Foundation {
     }
 }
 
-/// Counters and turns. Other dialects get theirs with their own claiming.
+/// Counters and turns.
 struct Lanes;
 
 impl MigrationName for Lanes {
@@ -97,7 +99,10 @@ impl MigrationName for EventReaders {
 #[async_trait::async_trait]
 impl MigrationTrait for EventReaders {
     async fn up(&self, manager: &SchemaManager) -> Result<(), DbErr> {
-        let latest = column("latest").big_integer().not_null().default(0).to_owned();
+        if manager.get_database_backend() != DbBackend::Sqlite {
+            return Ok(());
+        }
+        let latest = ColumnDef::new("latest").big_integer().not_null().default(0).to_owned();
         let log = Alias::new("event_log");
         manager.alter_table(Table::alter().table(log).add_column(latest).to_owned()).await?;
         manager
@@ -108,15 +113,34 @@ impl MigrationTrait for EventReaders {
                  WHERE so_far.seq = event_log.seq",
             )
             .await?;
-        if manager.get_database_backend() == DbBackend::Sqlite {
-            for statement in sqlite::schema::EVENTS_BY_ONE {
-                manager.get_connection().execute_unprepared(statement).await?;
-            }
-        } else {
-            manager.create_index(event_index("event_log_by_kind", &["kind", "seq"])).await?;
+        for statement in sqlite::schema::EVENTS_BY_ONE {
+            manager.get_connection().execute_unprepared(statement).await?;
         }
-        let columns = ["merchant", "kind", "seq"];
-        manager.create_index(event_index("event_log_by_merchant_kind", &columns)).await
+        manager.create_index(event_index("event_log_by_merchant_kind", &BY_MERCHANT_KIND)).await
+    }
+
+    fn use_transaction(&self) -> Option<bool> {
+        Some(true)
+    }
+}
+
+/// What several writers at once need: an inbox of events, the log's head, counters in shards.
+struct ServerWrites;
+
+impl MigrationName for ServerWrites {
+    fn name(&self) -> &str {
+        "m0004_server_writes"
+    }
+}
+
+#[async_trait::async_trait]
+impl MigrationTrait for ServerWrites {
+    async fn up(&self, manager: &SchemaManager) -> Result<(), DbErr> {
+        let connection = manager.get_connection();
+        for statement in SchemaWords::of(connection).await?.server_writes() {
+            connection.execute_unprepared(&statement).await?;
+        }
+        Ok(())
     }
 
     fn use_transaction(&self) -> Option<bool> {
@@ -126,31 +150,24 @@ impl MigrationTrait for EventReaders {
 
 /// Makes the tables of kinds of records that came after the foundation was laid.
 pub(crate) async fn add_record_tables(connection: &impl ConnectionTrait) -> Result<(), DbErr> {
+    let words = SchemaWords::of(connection).await?;
     for kind in Kind::ALL {
-        let table = record_table(kind).if_not_exists().to_owned();
-        connection.execute(&table).await?;
-        for index in record_indexes(kind) {
-            connection.execute(&index.clone().if_not_exists().to_owned()).await?;
-        }
+        words.create(connection, record_table(&words, kind), record_indexes(kind)).await?;
     }
     Ok(())
 }
 
-fn column(name: &'static str) -> ColumnDef {
-    ColumnDef::new(Alias::new(name))
-}
-
-fn record_table(kind: Kind) -> TableCreateStatement {
+fn record_table(words: &SchemaWords, kind: Kind) -> TableCreateStatement {
     Table::create()
         .table(Alias::new(kind.name()))
-        .col(column("id").string_len(ID_LENGTH).not_null().primary_key())
-        .col(column("merchant").string_len(ID_LENGTH).not_null())
-        .col(column("facility").string_len(ID_LENGTH))
-        .col(column("version").big_integer().not_null())
-        .col(column("state").string_len(ID_LENGTH).not_null())
-        .col(column("created_at").big_integer().not_null())
-        .col(column("updated_at").big_integer().not_null())
-        .col(column("document").text().not_null())
+        .col(words.text("id", ID_LENGTH).not_null().primary_key())
+        .col(words.text("merchant", ID_LENGTH).not_null())
+        .col(words.text("facility", ID_LENGTH))
+        .col(words.number("version").not_null())
+        .col(words.text("state", ID_LENGTH).not_null())
+        .col(words.number("created_at").not_null())
+        .col(words.number("updated_at").not_null())
+        .col(words.document("document").not_null())
         .to_owned()
 }
 
@@ -170,63 +187,96 @@ fn record_indexes(kind: Kind) -> Vec<IndexCreateStatement> {
     indexes
 }
 
-fn ticket_table() -> TableCreateStatement {
-    Table::create()
+fn ticket_table(words: &SchemaWords) -> TableCreateStatement {
+    let mut table = Table::create()
         .table(Alias::new("ticket"))
-        .col(column("id").string_len(ID_LENGTH).not_null().primary_key())
-        .col(column("merchant").string_len(ID_LENGTH).not_null())
-        .col(column("lane").string_len(ID_LENGTH).not_null())
-        .col(column("kind").string_len(ID_LENGTH).not_null())
-        .col(column("state").string_len(ID_LENGTH).not_null())
-        .col(column("attempt").big_integer().not_null())
-        .col(column("token").big_integer())
-        .col(column("lease_until").big_integer())
-        .col(column("due_at").big_integer().not_null())
-        .col(column("sent_at").big_integer())
-        .col(column("version").big_integer().not_null())
-        .col(column("created_at").big_integer().not_null())
-        .col(column("document").text().not_null())
-        .to_owned()
+        .col(words.text("id", ID_LENGTH).not_null().primary_key())
+        .col(words.text("merchant", ID_LENGTH).not_null())
+        .col(words.text("lane", ID_LENGTH).not_null())
+        .col(words.text("kind", ID_LENGTH).not_null())
+        .col(words.text("state", ID_LENGTH).not_null())
+        .col(words.number("attempt").not_null())
+        .col(words.number("token"))
+        .col(words.number("lease_until"))
+        .col(words.number("due_at").not_null())
+        .col(words.number("sent_at"))
+        .col(words.number("version").not_null())
+        .col(words.number("created_at").not_null())
+        .col(words.document("document").not_null())
+        .to_owned();
+    if words.backend() != DbBackend::Sqlite {
+        table
+            .col(words.text("class", ID_LENGTH).not_null())
+            .col(words.text("stage", ID_LENGTH).not_null());
+    }
+    table
 }
 
-fn event_table() -> TableCreateStatement {
-    Table::create()
+/// Indexes of tickets where an index cannot be of some rows only.
+fn ticket_indexes() -> Vec<IndexCreateStatement> {
+    let indexes: [(&str, &[&'static str]); 5] = [
+        ("ticket_by_stage", &["stage", "due_at", "id"]),
+        ("ticket_turns", &["stage", "lane", "class", "merchant", "kind", "due_at", "id"]),
+        ("ticket_sent", &["stage", "lane", "sent_at"]),
+        ("ticket_leased", &["stage", "lane", "lease_until"]),
+        ("ticket_by_state", &["state", "due_at"]),
+    ];
+    indexes.into_iter().map(|(name, columns)| index("ticket", name, columns)).collect()
+}
+
+fn event_table(words: &SchemaWords) -> TableCreateStatement {
+    let mut table = Table::create()
         .table(Alias::new("event_log"))
-        .col(column("seq").big_integer().not_null().primary_key())
-        .col(column("merchant").string_len(ID_LENGTH).not_null())
-        .col(column("stream").string_len(ID_LENGTH).not_null())
-        .col(column("sequence").big_integer().not_null())
-        .col(column("kind").string_len(ID_LENGTH).not_null())
-        .col(column("subject").string_len(ID_LENGTH).not_null())
-        .col(column("data").text().not_null())
-        .col(column("at").big_integer().not_null())
-        .col(column("trace").string_len(NAME_LENGTH))
-        .to_owned()
+        .col(words.number("seq").not_null().primary_key())
+        .col(words.text("merchant", ID_LENGTH).not_null())
+        .col(words.text("stream", ID_LENGTH).not_null())
+        .col(words.number("sequence").not_null())
+        .col(words.text("kind", ID_LENGTH).not_null())
+        .col(words.text("subject", ID_LENGTH).not_null())
+        .col(words.document("data").not_null())
+        .col(words.number("at").not_null())
+        .col(words.text("trace", NAME_LENGTH))
+        .to_owned();
+    if words.backend() != DbBackend::Sqlite {
+        table.col(words.number("latest").not_null());
+    }
+    table
 }
 
-fn event_index(name: &str, columns: &[&'static str]) -> IndexCreateStatement {
-    let mut index = Index::create().name(name).table(Alias::new("event_log")).to_owned();
+fn index(table: &'static str, name: &str, columns: &[&'static str]) -> IndexCreateStatement {
+    let mut index = Index::create().name(name).table(Alias::new(table)).to_owned();
     for column in columns {
         index.col(Alias::new(*column));
     }
     index
 }
 
-fn event_indexes() -> [IndexCreateStatement; 2] {
-    [
-        event_index("event_log_by_stream", &["stream", "sequence"]).unique().to_owned(),
-        event_index("event_log_by_merchant", &["merchant", "seq"]),
-    ]
+fn event_index(name: &str, columns: &[&'static str]) -> IndexCreateStatement {
+    index("event_log", name, columns)
 }
 
-fn request_table() -> TableCreateStatement {
+const BY_MERCHANT_KIND: [&str; 3] = ["merchant", "kind", "seq"];
+
+fn event_indexes(on_server: bool) -> Vec<IndexCreateStatement> {
+    let mut indexes = vec![
+        event_index("event_log_by_stream", &["stream", "sequence"]).unique().to_owned(),
+        event_index("event_log_by_merchant", &["merchant", "seq"]),
+    ];
+    if on_server {
+        indexes.push(event_index("event_log_by_kind", &["kind", "seq"]));
+        indexes.push(event_index("event_log_by_merchant_kind", &BY_MERCHANT_KIND));
+    }
+    indexes
+}
+
+fn request_table(words: &SchemaWords) -> TableCreateStatement {
     Table::create()
         .table(Alias::new("request"))
-        .col(column("merchant").string_len(ID_LENGTH).not_null())
-        .col(column("id").string_len(NAME_LENGTH).not_null())
-        .col(column("fingerprint").string_len(ID_LENGTH).not_null())
-        .col(column("outcome").string_len(NAME_LENGTH).not_null())
-        .col(column("at").big_integer().not_null())
+        .col(words.text("merchant", ID_LENGTH).not_null())
+        .col(words.text("id", NAME_LENGTH).not_null())
+        .col(words.text("fingerprint", ID_LENGTH).not_null())
+        .col(words.text("outcome", NAME_LENGTH).not_null())
+        .col(words.number("at").not_null())
         .primary_key(Index::create().col(Alias::new("merchant")).col(Alias::new("id")))
         .to_owned()
 }

@@ -1,7 +1,9 @@
 //! The queue in a table, for deployments without a broker.
 
 use crate::config::Location;
-use crate::error::SQLITE;
+#[cfg(not(all(feature = "postgres", feature = "mysql")))]
+use crate::database::not_built;
+use crate::error::{SQL, SQLITE};
 use crate::sqlite::claim::{Claimed, Hold};
 use crate::sqlite::json_array::JsonArray;
 use crate::sqlite::queue_file::QueueFile;
@@ -25,10 +27,11 @@ const WAITING_MAX: usize = 1024;
 /// The longest that `lease` waits at a time.
 const WAIT_MAX: Duration = DAY;
 
-/// A queue in a SQLite file of its own, which several processes of one machine may share.
+/// A queue in a SQLite file of its own, which several processes of one machine may share, or in a
+/// table on a PostgreSQL or MySQL server.
 ///
-/// It holds nothing that cannot be rebuilt from the database. A file that is deleted, replaced
-/// or damaged is noticed at its next use, and the queue starts empty.
+/// It holds nothing that cannot be rebuilt from the database. A file or table that is deleted,
+/// replaced or damaged is noticed at its next use, and the queue starts empty.
 #[derive(Debug, Clone)]
 pub struct SqlQueue {
     caps: QueueCaps,
@@ -36,31 +39,39 @@ pub struct SqlQueue {
 }
 
 impl SqlQueue {
-    /// Opens the queue at an address like `sqlite:///var/lib/printmill/queue.db`, and creates it
-    /// with its directory if there is none. A damaged file is moved aside, to `….damaged`.
+    /// Opens the queue at an address like `sqlite:///var/lib/printmill/queue.db` or
+    /// `postgres://user:password@host/database`. A file is created with its directory if there is
+    /// none, and a damaged one is moved aside, to `….damaged`; on a server the queue makes its
+    /// table, which may be in the same database as everything else.
     ///
-    /// Fails with `Rejected` for an address that is none, and `ReadOnly` for a file that may not
-    /// be opened or written.
+    /// Fails as `SqlDatabase::open` does.
     pub async fn open(url: &str) -> Result<Self, BackendError> {
-        let Location::Sqlite(path) = url.parse()?;
-        let (file, claims) = QueueFile::open(&path).await?;
+        match url.parse()? {
+            Location::Sqlite(path) => {
+                let (file, claims) = QueueFile::open(&path).await?;
+                Ok(Self::start(capabilities(SQLITE, Durability::Periodic), |operations| {
+                    QueueWorker::new(file, claims, operations).run()
+                }))
+            }
+            #[cfg(feature = "postgres")]
+            Location::Postgres(address) => crate::postgres::queue::open(address).await,
+            #[cfg(not(feature = "postgres"))]
+            Location::Postgres(_) => Err(not_built("postgres")),
+            #[cfg(feature = "mysql")]
+            Location::MySql(address) => crate::mysql::queue::open(address).await,
+            #[cfg(not(feature = "mysql"))]
+            Location::MySql(_) => Err(not_built("mysql")),
+        }
+    }
+
+    /// A queue whose operations a task does.
+    pub(crate) fn start<T: Future<Output = ()> + Send + 'static>(
+        caps: QueueCaps,
+        task: impl FnOnce(mpsc::Receiver<Operation>) -> T,
+    ) -> Self {
         let (operations, arriving) = mpsc::channel(WAITING_MAX);
-        tokio::spawn(QueueWorker::new(file, claims, arriving).run());
-        let caps = QueueCaps {
-            name: SQLITE,
-            delay_max: DAY * 365,
-            lease_max: DAY * 7,
-            settled_by: SettledBy::Anyone,
-            fenced_settle: true,
-            exact_attempts: true,
-            dedup: Dedup::WhilePresent,
-            payload_max: 64 * 1024,
-            exact_stats: true,
-            counted: Counted::Everything,
-            durability: Durability::Periodic,
-            shared: true,
-        };
-        Ok(Self { caps, operations })
+        tokio::spawn(task(arriving));
+        Self { caps, operations }
     }
 
     /// Hands an operation to the task, and waits for its answer.
@@ -68,8 +79,14 @@ impl SqlQueue {
         &self,
         operation: impl FnOnce(oneshot::Sender<Result<T, E>>) -> Operation,
     ) -> Result<T, E> {
-        let gone =
-            || BackendError::new(Fault::Unavailable, SQLITE, "use the queue", "its task has ended");
+        let gone = || {
+            BackendError::new(
+                Fault::Unavailable,
+                self.caps.name,
+                "use the queue",
+                "its task has ended",
+            )
+        };
         let (answer, answered) = oneshot::channel();
         self.operations.send(operation(answer)).await.map_err(|_| gone())?;
         answered.await.unwrap_or_else(|_| Err(gone().into()))
@@ -90,13 +107,31 @@ impl SqlQueue {
         let size = trace.len() + message.ticket.to_string().len();
         if size > self.caps.payload_max {
             let detail = format!("{size} bytes are more than {}", self.caps.payload_max);
-            return Err(BackendError::new(Fault::Rejected, SQLITE, SEND, detail));
+            return Err(BackendError::new(Fault::Rejected, self.caps.name, SEND, detail));
         }
         if trace.contains('\0') {
             let detail = "text with a NUL character cannot be stored";
-            return Err(BackendError::new(Fault::Rejected, SQLITE, SEND, detail));
+            return Err(BackendError::new(Fault::Rejected, self.caps.name, SEND, detail));
         }
         Ok(())
+    }
+}
+
+/// What a queue in a table can do.
+pub(crate) fn capabilities(name: &'static str, durability: Durability) -> QueueCaps {
+    QueueCaps {
+        name,
+        delay_max: DAY * 365,
+        lease_max: DAY * 7,
+        settled_by: SettledBy::Anyone,
+        fenced_settle: true,
+        exact_attempts: true,
+        dedup: Dedup::WhilePresent,
+        payload_max: 64 * 1024,
+        exact_stats: true,
+        counted: Counted::Everything,
+        durability,
+        shared: true,
     }
 }
 
@@ -110,7 +145,7 @@ fn within(
         return Ok(());
     }
     let detail = format!("a {what} of {wanted:?} is longer than {longest:?}");
-    Err(BackendError::new(Fault::Rejected, SQLITE, operation, detail))
+    Err(BackendError::new(Fault::Rejected, SQL, operation, detail))
 }
 
 #[async_trait]
@@ -192,7 +227,7 @@ fn delivery(lane: &Lane, claimed: Claimed) -> Result<Delivery, BackendError> {
     let Claimed { hold, ticket, attempts, trace } = claimed;
     let ticket = TicketId::parse(&ticket).map_err(|error| {
         let detail = "a ticket's id cannot be read";
-        BackendError::new(Fault::Corrupt, SQLITE, "lease a message", detail).because(error)
+        BackendError::new(Fault::Corrupt, SQL, "lease a message", detail).because(error)
     })?;
     let handle = format!("{}.{:016x}", hold.id, hold.token);
     let receipt = Receipt { lane: lane.clone(), handle };

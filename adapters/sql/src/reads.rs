@@ -1,10 +1,10 @@
 //! All reads of the database, by SeaORM, the same for every dialect.
 
+use crate::dialect::Dialect;
 use crate::entity::record::{Column, Row, for_kind};
 use crate::entity::request;
 use crate::error;
 use crate::sqlite::prune::{self, Deletion};
-use crate::sqlite::select;
 use chrono::DateTime;
 use printmill_backend::BackendError;
 use printmill_backend::change::{Record, RequestRecord};
@@ -14,8 +14,8 @@ use printmill_domain::aggregate::Kind;
 use printmill_domain::ids::{FacilityId, Id, MerchantId};
 use sea_orm::sea_query::{Expr, ExprTrait, Order};
 use sea_orm::{
-    ColumnTrait, Condition, DatabaseConnection, EntityTrait, QueryFilter, QueryOrder, QuerySelect,
-    Select,
+    ColumnTrait, Condition, DatabaseConnection, DbErr, EntityTrait, QueryFilter, QueryOrder,
+    QuerySelect, Select,
 };
 use std::collections::HashMap;
 
@@ -23,15 +23,21 @@ use std::collections::HashMap;
 #[derive(Debug, Clone)]
 pub(crate) struct Reads {
     pub(crate) connection: DatabaseConnection,
+    pub(crate) dialect: Dialect,
 }
 
 impl Reads {
-    pub(crate) fn new(connection: DatabaseConnection) -> Self {
-        Self { connection }
+    pub(crate) fn new(connection: DatabaseConnection, dialect: Dialect) -> Self {
+        Self { connection, dialect }
     }
 
     pub(crate) fn connection(&self) -> &DatabaseConnection {
         &self.connection
+    }
+
+    /// A failure of a read.
+    pub(crate) fn failed(&self, operation: &'static str, error: DbErr) -> BackendError {
+        error::orm_of(self.dialect, operation, error)
     }
 
     pub(crate) async fn record(
@@ -48,7 +54,7 @@ impl Reads {
                 .one(&self.connection)
                 .await
         });
-        row.map_err(|error| error::orm(READ, error))?.map(|row| record(kind, row)).transpose()
+        row.map_err(|error| self.failed(READ, error))?.map(|row| record(kind, row)).transpose()
     }
 
     pub(crate) async fn records(
@@ -62,12 +68,12 @@ impl Reads {
         }
         let rows = for_kind!(kind, Entity => {
             within(Entity::find(), scope)
-                .filter(select::id_among(ids.iter().map(String::as_str)))
+                .filter(self.dialect.id_among(ids.iter().map(String::as_str)))
                 .into_model::<Row>()
                 .all(&self.connection)
                 .await
         });
-        let rows = rows.map_err(|error| error::orm("read records", error))?;
+        let rows = rows.map_err(|error| self.failed("read records", error))?;
         let mut found = HashMap::with_capacity(rows.len());
         for row in rows {
             found.insert(row.id.clone(), record(kind, row)?);
@@ -93,7 +99,7 @@ impl Reads {
                 .all(&self.connection)
                 .await
         });
-        let rows = rows.map_err(|error| error::orm("list records", error))?;
+        let rows = rows.map_err(|error| self.failed("list records", error))?;
         rows.into_iter().map(|row| record(kind, row)).collect()
     }
 
@@ -108,7 +114,7 @@ impl Reads {
             .filter(request::Column::Id.eq(id))
             .one(&self.connection)
             .await
-            .map_err(|error| error::orm(READ, error))?;
+            .map_err(|error| self.failed(READ, error))?;
         found
             .map(|row| {
                 Ok(RequestRecord {

@@ -1,5 +1,6 @@
 //! Reads of tickets: by id, by condition, in turn, and counted.
 
+use crate::dialect::Dialect;
 use crate::entity::{ticket, ticket_count};
 use crate::error;
 use crate::reads::{Reads, id, timestamp};
@@ -9,9 +10,9 @@ use printmill_backend::database::{Alike, DeadQuery, OldestReady, StageCount, Tic
 use printmill_domain::ids::TicketId;
 use printmill_domain::lane::{Class, Lane};
 use printmill_domain::ticket::{Stage, Ticket};
-use sea_orm::sea_query::Expr;
+use sea_orm::sea_query::{Expr, SelectStatement};
 use sea_orm::{
-    ColumnTrait, Condition, ConnectionTrait, DbBackend, EntityTrait, QueryFilter, QueryOrder,
+    ColumnTrait, Condition, ConnectionTrait, EntityTrait, QueryFilter, QueryOrder, QueryResult,
     QuerySelect, QueryTrait, Select, Statement,
 };
 use serde::de::DeserializeOwned;
@@ -25,7 +26,7 @@ impl Reads {
         }
         let ids: Vec<String> = ids.iter().map(TicketId::to_string).collect();
         let select =
-            ticket::Entity::find().filter(select::id_among(ids.iter().map(String::as_str)));
+            ticket::Entity::find().filter(self.dialect.id_among(ids.iter().map(String::as_str)));
         self.ticket_documents(select).await
     }
 
@@ -35,7 +36,7 @@ impl Reads {
         limit: u32,
     ) -> Result<Vec<Ticket>, BackendError> {
         let select = ticket::Entity::find()
-            .filter(condition(query))
+            .filter(condition(self.dialect, query))
             .order_by_asc(ticket::Column::DueAt)
             .order_by_asc(ticket::Column::Id)
             .limit(u64::from(limit));
@@ -51,7 +52,7 @@ impl Reads {
             return Ok(vec![]);
         }
         let select = ticket::Entity::find()
-            .filter(select::first_of_each(of, each))
+            .filter(self.dialect.first_of_each(of, each))
             .order_by_asc(ticket::Column::DueAt)
             .order_by_asc(ticket::Column::Id);
         self.ticket_documents(select).await
@@ -64,10 +65,39 @@ impl Reads {
     ) -> Result<Vec<Ticket>, BackendError> {
         const READ: &str = "read tickets";
         let documents = select.select_only().column(ticket::Column::Document).into_query();
-        let mut tickets: Vec<Ticket> =
-            self.array(READ, select::array_of("document", documents)).await?;
+        let mut tickets: Vec<Ticket> = self.json(READ, "document", documents).await?;
         tickets.sort_by_key(|ticket| (ticket.due_at, ticket.id));
         Ok(tickets)
+    }
+
+    /// What a query gives in a column of JSON.
+    async fn json<T: DeserializeOwned>(
+        &self,
+        operation: &'static str,
+        column: &'static str,
+        query: SelectStatement,
+    ) -> Result<Vec<T>, BackendError> {
+        match self.dialect {
+            Dialect::Sqlite => self.array(operation, select::array_of(column, query)).await,
+            dialect => self.json_rows(operation, dialect.backend().build(&query)).await,
+        }
+    }
+
+    /// What a query gives as rows of one column, of JSON.
+    async fn json_rows<T: DeserializeOwned>(
+        &self,
+        operation: &'static str,
+        query: Statement,
+    ) -> Result<Vec<T>, BackendError> {
+        let rows = self.connection().query_all_raw(query).await;
+        let rows = rows.map_err(|error| self.failed(operation, error))?;
+        let read = |row: QueryResult| {
+            let row: String =
+                row.try_get_by_index(0).map_err(|error| self.failed(operation, error))?;
+            serde_json::from_str(&row)
+                .map_err(|error| error::corrupt(operation, "a row cannot be read").because(error))
+        };
+        rows.into_iter().map(read).collect()
     }
 
     /// What a query gives as one JSON array. Each row of an answer crosses threads by itself, so
@@ -78,9 +108,9 @@ impl Reads {
         query: Statement,
     ) -> Result<Vec<T>, BackendError> {
         let row = self.connection().query_one_raw(query).await;
-        let row = row.map_err(|error| error::orm(operation, error))?;
+        let row = row.map_err(|error| self.failed(operation, error))?;
         let array: Option<String> = match row {
-            Some(row) => row.try_get_by_index(0).map_err(|error| error::orm(operation, error))?,
+            Some(row) => row.try_get_by_index(0).map_err(|error| self.failed(operation, error))?,
             None => None,
         };
         let Some(array) = array else { return Ok(vec![]) };
@@ -90,13 +120,13 @@ impl Reads {
 
     pub(crate) async fn ticket_counts(&self) -> Result<Vec<StageCount>, BackendError> {
         type Row = (String, String, String, String, String, u64);
-        let columns = "json_array(lane, class, merchant, kind, stage, count)";
+        let columns = self.dialect.json_row("lane, class, merchant, kind, stage, count");
         let counters = ticket_count::Entity::find()
             .filter(ticket_count::Column::Count.ne(0))
             .select_only()
             .expr_as(Expr::cust(columns), "counter")
             .into_query();
-        let rows: Vec<Row> = self.array(COUNT, select::array_of("counter", counters)).await?;
+        let rows: Vec<Row> = self.json(COUNT, "counter", counters).await?;
         let read = |(lane, class, merchant, kind, stage, count): Row| {
             let of = Alike {
                 lane: named(Lane::parse, &lane)?,
@@ -110,8 +140,12 @@ impl Reads {
     }
 
     pub(crate) async fn oldest_ready(&self) -> Result<Vec<OldestReady>, BackendError> {
-        let oldest = Statement::from_string(DbBackend::Sqlite, select::OLDEST_READY);
-        let rows: Vec<(String, String, i64)> = self.array(COUNT, oldest).await?;
+        let dialect = self.dialect;
+        let oldest = Statement::from_string(dialect.backend(), dialect.oldest_ready());
+        let rows: Vec<(String, String, i64)> = match dialect {
+            Dialect::Sqlite => self.array(COUNT, oldest).await?,
+            Dialect::Postgres | Dialect::MySql => self.json_rows(COUNT, oldest).await?,
+        };
         let read = |(lane, merchant, due_at): (String, String, i64)| {
             Ok(OldestReady {
                 lane: named(Lane::parse, &lane)?,
@@ -128,14 +162,14 @@ fn named<T>(read: impl Fn(&str) -> Option<T>, name: &str) -> Result<T, BackendEr
 }
 
 /// Stages are literals, because only so are the partial indexes used.
-fn condition(query: TicketQuery) -> Condition {
+fn condition(dialect: Dialect, query: TicketQuery) -> Condition {
     match query {
         TicketQuery::Waiting => Condition::all().add(Expr::cust("stage = 'waiting'")),
         TicketQuery::WaitingAmong(ids) => {
             let ids: Vec<String> = ids.iter().map(TicketId::to_string).collect();
             Condition::all()
-                .add(select::id_among(ids.iter().map(String::as_str)))
-                .add(Expr::cust("+stage = 'waiting'"))
+                .add(dialect.id_among(ids.iter().map(String::as_str)))
+                .add(dialect.waiting_without_index())
         }
         TicketQuery::Ripe { due_by } => Condition::all()
             .add(Expr::cust("stage = 'delayed'"))

@@ -1,4 +1,6 @@
-//! The SQL adapter keeps the contracts of the database and the queue, on SQLite.
+//! The SQL adapter keeps the contracts of the database and the queue, in every dialect.
+
+mod servers;
 
 use printmill_adapter_sql::{SqlDatabase, SqlQueue};
 use printmill_backend::{Database, Queue};
@@ -7,9 +9,32 @@ use std::sync::Arc;
 
 fn main() {
     let arguments = libtest_mimic::Arguments::from_args();
-    let mut trials = database_trials("sqlite", database);
-    trials.extend(queue_trials("sqlite", queue));
-    libtest_mimic::run(&arguments, trials).exit();
+    // Run one by one, trials need not know the other dialects' servers.
+    let one = arguments.filter.as_deref().filter(|_| arguments.exact);
+    let wanted = |suite: &str| one.is_none_or(|name| name.starts_with(suite));
+    let mut trials = vec![];
+    if wanted("sqlite::database") {
+        trials.extend(database_trials("sqlite", database));
+    }
+    if wanted("sqlite::queue") {
+        trials.extend(queue_trials("sqlite", queue));
+    }
+    if wanted("postgres::database") && servers::postgres::is_there() {
+        trials.extend(database_trials("postgres", servers::postgres::database));
+    }
+    if wanted("postgres::queue") && servers::postgres::is_there() {
+        trials.extend(queue_trials("postgres", servers::postgres::queue));
+    }
+    if wanted("mariadb::database") && servers::mariadb::is_there() {
+        trials.extend(database_trials("mariadb", servers::mariadb::database));
+    }
+    if wanted("mariadb::queue") && servers::mariadb::is_there() {
+        trials.extend(queue_trials("mariadb", servers::mariadb::queue));
+    }
+    let conclusion = libtest_mimic::run(&arguments, trials);
+    servers::postgres::SERVER.end();
+    servers::mariadb::SERVER.end();
+    conclusion.exit();
 }
 
 async fn database() -> anyhow::Result<Subject<dyn Database>> {

@@ -7,13 +7,26 @@ use printmill_backend::{Blobs, Clock, Database, PaymentGateway, Queue, SystemClo
 use printmill_domain::problem::Code;
 use std::sync::Arc;
 
+/// Where a database may be, and the feature that brings each.
+const DATABASES: [(&str, &str); 6] = [
+    ("memory", ""),
+    ("sqlite", "sql"),
+    ("postgres", "postgres"),
+    ("postgresql", "postgres"),
+    ("mysql", "mysql"),
+    ("mariadb", "mysql"),
+];
 /// Where blobs may be, and the feature that brings each.
 const BLOBS: [(&str, &str); 5] =
     [("memory", ""), ("file", "objects"), ("s3", "s3"), ("gs", "gcs"), ("az", "azure")];
 /// Where a queue may be, and the feature that brings each.
-const QUEUES: [(&str, &str); 7] = [
+const QUEUES: [(&str, &str); 11] = [
     ("memory", ""),
     ("sqlite", "sql"),
+    ("postgres", "postgres"),
+    ("postgresql", "postgres"),
+    ("mysql", "mysql"),
+    ("mariadb", "mysql"),
     ("nats", "nats"),
     ("tls", "nats"),
     ("amqp", "rabbitmq"),
@@ -69,13 +82,25 @@ pub(crate) async fn open_database(settings: &Settings) -> Outcome<Arc<dyn Databa
             Ok(Arc::new(opened.map_err(|error| wrong("database", address, &error))?))
         }
         #[cfg(feature = "sql")]
-        "sqlite" => {
-            let opened = printmill_adapter_sql::SqlDatabase::open(address).await;
-            let opened = opened.map_err(|error| Failure::backend("database", address, &error));
-            Ok(Arc::new(opened?))
-        }
-        other => Err(no_adapter("database", other, &[("memory", ""), ("sqlite", "sql")])),
+        "sqlite" => open_sql_database(address).await,
+        #[cfg(feature = "postgres")]
+        "postgres" | "postgresql" => open_sql_database(address).await,
+        #[cfg(feature = "mysql")]
+        "mysql" | "mariadb" => open_sql_database(address).await,
+        other => Err(no_adapter("database", other, &DATABASES)),
     }
+}
+
+#[cfg(feature = "sql")]
+async fn open_sql_database(address: &str) -> Outcome<Arc<dyn Database>> {
+    let opened = printmill_adapter_sql::SqlDatabase::open(address).await;
+    Ok(Arc::new(opened.map_err(|error| Failure::backend("database", address, &error))?))
+}
+
+#[cfg(feature = "sql")]
+async fn open_sql_queue(address: &str) -> Outcome<Arc<dyn Queue>> {
+    let opened = printmill_adapter_sql::SqlQueue::open(address).await;
+    Ok(Arc::new(opened.map_err(|error| Failure::backend("queue", address, &error))?))
 }
 
 async fn open_queue(settings: &Settings) -> Outcome<Arc<dyn Queue>> {
@@ -86,10 +111,11 @@ async fn open_queue(settings: &Settings) -> Outcome<Arc<dyn Queue>> {
             Ok(Arc::new(opened.map_err(|error| wrong("queue", address, &error))?))
         }
         #[cfg(feature = "sql")]
-        "sqlite" => {
-            let opened = printmill_adapter_sql::SqlQueue::open(address).await;
-            Ok(Arc::new(opened.map_err(|error| Failure::backend("queue", address, &error))?))
-        }
+        "sqlite" => open_sql_queue(address).await,
+        #[cfg(feature = "postgres")]
+        "postgres" | "postgresql" => open_sql_queue(address).await,
+        #[cfg(feature = "mysql")]
+        "mysql" | "mariadb" => open_sql_queue(address).await,
         #[cfg(feature = "sqs")]
         "sqs" => {
             let opened = printmill_adapter_sqs::SqsQueue::open(address).await;

@@ -6,18 +6,23 @@
 
 pub mod azurite;
 pub mod find;
+pub mod mariadb;
 pub mod moto;
 pub mod nats;
+pub mod postgres;
 pub mod process;
 pub mod proxy;
 pub mod python;
 pub mod rabbitmq;
 pub mod s3s_fs;
 pub mod shared;
+mod template;
 
 pub use azurite::Azurite;
+pub use mariadb::MariaDb;
 pub use moto::Moto;
 pub use nats::Nats;
+pub use postgres::Postgres;
 pub use process::Process;
 pub use proxy::Proxy;
 pub use rabbitmq::RabbitMq;

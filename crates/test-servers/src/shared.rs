@@ -24,5 +24,11 @@ pub struct Running {
 }
 
 /// All of them.
-pub const ALL: [Shared; 4] =
-    [crate::nats::SHARED, crate::rabbitmq::SHARED, crate::moto::SHARED, crate::azurite::SHARED];
+pub const ALL: [Shared; 6] = [
+    crate::nats::SHARED,
+    crate::rabbitmq::SHARED,
+    crate::moto::SHARED,
+    crate::azurite::SHARED,
+    crate::postgres::SHARED,
+    crate::mariadb::SHARED,
+];

@@ -3,7 +3,7 @@
 //! Rows are JSON arrays that `json_each` unfolds, rendered by the caller, so that the one writer
 //! only joins them: a statement then writes all rows of a batch at once.
 
-use crate::error::SQLITE;
+use crate::error::SQL;
 use printmill_backend::change::{Expected, RecordWrite, TicketWrite};
 use printmill_backend::{BackendError, Change, Fault, RequestRecord, TicketGuard};
 use printmill_domain::aggregate::Kind;
@@ -207,5 +207,5 @@ fn render(row: &impl Serialize) -> Result<String, BackendError> {
 }
 
 fn rejected(detail: impl Into<String>) -> BackendError {
-    BackendError::new(Fault::Rejected, SQLITE, "commit a change", detail)
+    BackendError::new(Fault::Rejected, SQL, "commit a change", detail)
 }

@@ -5,6 +5,7 @@ mod crash;
 mod files;
 mod plans;
 mod queue;
+mod servers;
 
 use anyhow::Result;
 use chrono::{DateTime, TimeZone, Utc};

@@ -3,6 +3,7 @@
 
 use super::*;
 use crate::SqlDatabase;
+use crate::dialect::Dialect;
 use crate::event_reads::select;
 use crate::migration::Migrator;
 use crate::sqlite::connect;
@@ -16,7 +17,7 @@ async fn plan(query: &EventQuery) -> Result<Vec<String>> {
     let directory = directory()?;
     drop(SqlDatabase::open(&url(&directory, "main.db")).await?);
     let connection = connect::readers(&directory.path().join("main.db"));
-    let statement = select(query).build(DbBackend::Sqlite);
+    let statement = select(Dialect::Sqlite, query).build(DbBackend::Sqlite);
     let sql = format!("EXPLAIN QUERY PLAN {}", statement.sql);
     let explain = Statement { sql, values: statement.values, db_backend: DbBackend::Sqlite };
     let rows = connection.query_all_raw(explain).await?;

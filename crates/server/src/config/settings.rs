@@ -76,10 +76,11 @@ settings! {
     roles: Roles, false, "[\"api\", \"worker\", \"dispatcher\"]",
         "What this process does: any of api, worker, dispatcher, supervisor. As text: api,worker";
     database: Option<String>, false, "\"sqlite:///var/lib/printmill/printmill.db\"",
-        "The address of the database: sqlite:///PATH, or memory:// to keep nothing. Unset: \
-         printmill.db in the data folder";
+        "The address of the database: sqlite:///PATH, postgres://USER:PASSWORD@HOST/DATABASE, \
+         mysql:// likewise, or memory:// to keep nothing. Unset: printmill.db in the data folder";
     queue: Option<String>, false, "\"sqlite:///var/lib/printmill/queue.db\"",
-        "The address of the queue: sqlite:///PATH or memory://. Unset: queue.db in the data folder";
+        "The address of the queue: sqlite:///PATH, postgres://, mysql:// or memory://. Unset: \
+         queue.db in the data folder";
     blobs: Option<String>, false, "\"file:///var/lib/printmill/blobs\"",
         "The address of the store of files: file:///PATH or memory://. Unset: blobs in the data \
          folder";

@@ -1,0 +1,72 @@
+//! Opening a database on MySQL or MariaDB.
+
+use super::commit::Writing;
+use super::connect::Target;
+use super::{error, watch};
+use crate::database::SqlDatabase;
+use crate::dialect::Dialect;
+use crate::error::orm_of;
+use crate::migration::{Migrator, add_record_tables};
+use crate::reads::Reads;
+use crate::server::session::Session;
+use crate::server::writer::{Signals, Writer};
+use crate::server_address::ServerAddress;
+use printmill_backend::database::DatabaseCaps;
+use printmill_backend::{BackendError, Fault};
+use sea_orm::sqlx::mysql::MySqlConnection;
+use sea_orm::sqlx::{self, Executor, Row};
+use sea_orm::{DbErr, SqlxMySqlConnector};
+use sea_orm_migration::MigratorTrait;
+use std::sync::Arc;
+
+/// Opens a database and brings its schema up to date.
+pub(crate) async fn open(address: ServerAddress) -> Result<SqlDatabase, BackendError> {
+    let target = Target { address };
+    // Others wait here. The lock goes with the connection.
+    let mut lock = target.connect().await?;
+    let server = target.check(&mut lock).await?;
+    take_lock(&target, &mut lock).await?;
+    migrate(&target).await?;
+    drop(lock);
+    let first = Writing::connect(&target).await?;
+    let signals = Signals::new();
+    let writer = Writer::start(target.clone(), first, &signals);
+    let dialect = Dialect::MySql;
+    let reads = Reads::new(SqlxMySqlConnector::from_sqlx_mysql_pool(target.readers()), dialect);
+    watch::start(&target, signals.counter);
+    let caps = DatabaseCaps {
+        name: dialect.name(),
+        durable: server.durable,
+        shared: true,
+        numbers_in_commit: false,
+    };
+    Ok(SqlDatabase { caps, engine: Arc::new(writer), reads })
+}
+
+/// Waits until no other process makes tables in this database.
+pub(crate) async fn take_lock(
+    target: &Target,
+    connection: &mut MySqlConnection,
+) -> Result<(), BackendError> {
+    let taking = "SELECT CAST(get_lock(concat('printmill ', left(database(), 40)), 120) AS SIGNED)";
+    let taken: sqlx::Result<Option<i64>> =
+        connection.fetch_one(taking).await.and_then(|row| row.try_get(0));
+    match taken.map_err(|error| error::opening(&target.address, error))? {
+        Some(1) => Ok(()),
+        _ => {
+            let detail = "another process has been making its tables for two minutes";
+            Err(BackendError::new(Fault::Unavailable, "mysql", "open the database", detail))
+        }
+    }
+}
+
+async fn migrate(target: &Target) -> Result<(), BackendError> {
+    let connection = SqlxMySqlConnector::from_sqlx_mysql_pool(target.single());
+    let migrated = async {
+        Migrator::up(&connection, None).await?;
+        add_record_tables(&connection).await
+    };
+    let migrated: Result<(), DbErr> = migrated.await;
+    let _ = connection.close().await;
+    migrated.map_err(|error| orm_of(Dialect::MySql, "bring the schema up to date", error))
+}

@@ -1,0 +1,11 @@
+//! What only MySQL and MariaDB do: connections, group commit, the log's numbers, hearing of
+//! commits, claiming.
+
+pub(crate) mod commit;
+pub(crate) mod connect;
+pub(crate) mod database;
+pub(crate) mod error;
+pub(crate) mod log;
+pub(crate) mod queue;
+pub(crate) mod schema;
+pub(crate) mod watch;

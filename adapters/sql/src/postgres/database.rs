@@ -1,0 +1,60 @@
+//! Opening a database on PostgreSQL.
+
+use super::commit::Writing;
+use super::connect::Target;
+use super::{error, signal};
+use crate::database::SqlDatabase;
+use crate::dialect::Dialect;
+use crate::error::orm_of;
+use crate::migration::{Migrator, add_record_tables};
+use crate::reads::Reads;
+use crate::server::session::Session;
+use crate::server::writer::{Signals, Writer};
+use crate::server_address::ServerAddress;
+use printmill_backend::BackendError;
+use printmill_backend::database::DatabaseCaps;
+use sea_orm::sqlx::Executor;
+use sea_orm::{DbErr, SqlxPostgresConnector};
+use sea_orm_migration::MigratorTrait;
+use std::sync::Arc;
+
+/// Where processes tell each other that they committed.
+const CHANNEL: &str = "printmill_commits";
+/// The lock that processes take to bring a schema up to date: letters of our name.
+pub(crate) const MIGRATING: &str = "SELECT pg_advisory_lock(8101525480)";
+
+/// Opens a database and brings its schema up to date.
+pub(crate) async fn open(address: ServerAddress) -> Result<SqlDatabase, BackendError> {
+    let target = Target { address };
+    // Others wait here. The lock goes with the connection.
+    let mut lock = target.connect(&[("statement_timeout", "0")]).await?;
+    let server = target.check(&mut lock).await?;
+    lock.execute(MIGRATING).await.map_err(|error| error::opening(&target.address, error))?;
+    migrate(&target).await?;
+    drop(lock);
+    let first = Writing::connect(&target).await?;
+    let signals = Signals::new();
+    let writer = Writer::start(target.clone(), first, &signals);
+    let dialect = Dialect::Postgres;
+    let reads =
+        Reads::new(SqlxPostgresConnector::from_sqlx_postgres_pool(target.readers()), dialect);
+    signal::start(&target, CHANNEL, signals.local, signals.counter);
+    let caps = DatabaseCaps {
+        name: dialect.name(),
+        durable: server.durable,
+        shared: true,
+        numbers_in_commit: false,
+    };
+    Ok(SqlDatabase { caps, engine: Arc::new(writer), reads })
+}
+
+async fn migrate(target: &Target) -> Result<(), BackendError> {
+    let connection = SqlxPostgresConnector::from_sqlx_postgres_pool(target.single());
+    let migrated = async {
+        Migrator::up(&connection, None).await?;
+        add_record_tables(&connection).await
+    };
+    let migrated: Result<(), DbErr> = migrated.await;
+    let _ = connection.close().await;
+    migrated.map_err(|error| orm_of(Dialect::Postgres, "bring the schema up to date", error))
+}
