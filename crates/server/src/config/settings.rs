@@ -79,10 +79,12 @@ settings! {
         "The address of the database: sqlite:///PATH, postgres://USER:PASSWORD@HOST/DATABASE, \
          mysql:// likewise, or memory:// to keep nothing. Unset: printmill.db in the data folder";
     queue: Option<String>, false, "\"sqlite:///var/lib/printmill/queue.db\"",
-        "The address of the queue: sqlite:///PATH, postgres://, mysql:// or memory://. Unset: \
+        "The address of the queue: sqlite:///PATH, nats://, amqp:// (RabbitMQ), sqs://, \
+         postgres://, mysql:// or memory://; docs/backends has a page for each. Unset: \
          queue.db in the data folder";
     blobs: Option<String>, false, "\"file:///var/lib/printmill/blobs\"",
-        "The address of the store of files: file:///PATH or memory://. Unset: blobs in the data \
+        "The address of the store of files: file:///PATH, s3://BUCKET, az://CONTAINER, \
+         gs://BUCKET or memory://. Unset: blobs in the data \
          folder";
     payments: String, false, "\"sandbox://\"",
         "The payment gateway: sandbox:// takes no money, and declines the method sandbox-declined";
