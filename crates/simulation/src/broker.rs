@@ -91,7 +91,9 @@ impl Broker {
     fn settle(&self, receipt: &Receipt, settle: impl FnOnce(&mut BTreeMap<u64, Copy>, u64)) {
         let mut lanes = locked(&self.lanes);
         let copies = lanes.copies.get_mut(&receipt.lane);
-        if let (Some(copies), Ok(number)) = (copies, receipt.handle.parse()) {
+        // Every delivery has a receipt of its own, and each of a copy's is as good as the last.
+        let number = receipt.handle.split_once('.').and_then(|(number, _)| number.parse().ok());
+        if let (Some(copies), Some(number)) = (copies, number) {
             settle(copies, number);
         }
         drop(lanes);
@@ -152,7 +154,10 @@ impl SimulatedQueue {
                 ticket: copy.ticket,
                 trace: copy.trace.clone(),
                 attempt: copy.attempt,
-                receipt: Receipt { lane: lane.clone(), handle: number.to_string() },
+                receipt: Receipt {
+                    lane: lane.clone(),
+                    handle: format!("{number}.{}", copy.attempt),
+                },
             });
         }
         (taken, copies.values().map(|copy| copy.visible).min())

@@ -45,7 +45,7 @@ async fn leave_mid_render(
     let leaving = Node::spawn(&place, &words)?;
     let shop = Shop::new(&place.address(), &place.merchant_key("Seller")?)?;
     let _facilities = run_facilities(&place)?;
-    let picture = shop.upload_slow_picture(&place.beside("slow.png"), 2_000).await?;
+    let picture = shop.upload_slow_picture(&place.beside("slow.png"), 4_000).await?;
     let print = shop.photobook(vec![picture], 24).await?;
     let order = shop.order(&print.id, "leaving").await?;
     let started = leaving.log.wait_for(0, LIMIT, render_started).await;

@@ -41,7 +41,7 @@ const SEEN: [&str; 35] = [
     " cancelled/0",
     " cancelled/1",
     " render=0",
-    " inspect=4",
+    " render=4",
     "at_once: Some(1)",
     "per_minute: Some(",
 ];
