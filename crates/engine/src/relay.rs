@@ -142,7 +142,12 @@ impl Relay {
                 }
                 Ok(Pumped { waiting: 0, delayed: false, .. }) => (GAP, LOOK, true),
                 Ok(Pumped { waiting: 0, .. }) => (GAP, self.until_next_due(LOOK).await, true),
-                Ok(_) => (GAP_FULL, self.until_next_mark(), true),
+                Ok(Pumped { waiting, .. }) => {
+                    // Those that were sent count as waiting until somebody claims them.
+                    let all_sent = waiting <= self.unmarked.len() as u64;
+                    let gap = if all_sent { GAP } else { GAP_FULL };
+                    (gap, self.until_next_mark(), true)
+                }
                 Err(error) => {
                     tracing::warn!(error = %error.chain(), "relay could not hand tickets over");
                     (GAP, PAUSE_AFTER_ERROR, false)

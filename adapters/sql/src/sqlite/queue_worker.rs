@@ -20,7 +20,7 @@ const BATCH_MAX: usize = 256;
 /// How often a waiting lease looks for what other processes sent: while something is sent or
 /// settled, and when nothing was for `QUIET`.
 const LOOK: Duration = Duration::from_millis(20);
-const LOOK_QUIET: Duration = Duration::from_millis(250);
+const LOOK_QUIET: Duration = Duration::from_secs(1);
 const QUIET: Duration = Duration::from_secs(5);
 /// From so many due messages that are not marked as ready, counting marks some.
 const OVERDUE_MAX: u64 = 1000;

@@ -9,7 +9,7 @@ use tokio::time::Instant;
 
 /// How often to look: while commits come, and when there was none for `QUIET`.
 const LOOK: Duration = Duration::from_millis(20);
-const LOOK_QUIET: Duration = Duration::from_millis(250);
+const LOOK_QUIET: Duration = Duration::from_secs(1);
 const QUIET: Duration = Duration::from_secs(5);
 
 /// Moves the counter after writes to a file, until nobody listens any more.
