@@ -1,13 +1,13 @@
 //! Whether a SQLite file was written to, also by another process: seen at its log, by asking the
-//! file system, which costs a thousandth of asking SQLite.
+//! file system, which takes no connection and no thread.
 
 use super::connect::sibling;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
-/// File systems round times of writing to the ticks of a slow clock, up to 10 ms. A later write within the
-/// same tick cannot be told from an earlier one, so what was written so recently counts as new once
-/// more.
+/// File systems round times of writing to the ticks of a slow clock, up to 10 ms. A later write
+/// within the same tick cannot be told from an earlier one, so what was written so recently counts
+/// as new once more.
 const TICK_MAX: Duration = Duration::from_millis(12);
 
 /// What a write to a log changes.
