@@ -11,6 +11,8 @@ use crate::surroundings::{Surroundings, run as run_command, run_within};
 use crate::{dependencies, errors, tidy};
 
 const CARGO_DENY_VERSION: &str = "0.20.2";
+/// All of the workspace, with all that a build for any backend has.
+const EVERYTHING: [&str; 4] = ["--workspace", "--features", "printmill/full", "--locked"];
 const INSTALL_LIMIT: Duration = Duration::from_secs(20 * 60);
 const FETCH_LIMIT: Duration = Duration::from_secs(60);
 
@@ -74,9 +76,8 @@ const STEPS: [Step; 10] = [
         does: "no lint warns, in any target",
         remedy: "mend what clippy names; `#[expect(lint, reason = …)]` where it is wrong",
         run: |around| {
-            let arguments =
-                ["clippy", "--workspace", "--all-targets", "--locked", "--", "-D", "warnings"];
-            command(around, &arguments)
+            let warned = ["--all-targets", "--", "-D", "warnings"];
+            command(around, &[&["clippy"], &EVERYTHING[..], &warned].concat())
         },
     },
     Step {
@@ -95,14 +96,14 @@ const STEPS: [Step; 10] = [
         name: "doctests",
         does: "the examples in the documentation",
         remedy: "repeat with `cargo test --doc --package CRATE`",
-        run: |around| command(around, &["test", "--doc", "--workspace", "--locked"]),
+        run: |around| command(around, &[&["test", "--doc"], &EVERYTHING[..]].concat()),
     },
     Step {
         name: "docs",
         does: "the documentation builds without warnings",
         remedy: "mend the link or the markup that rustdoc names",
         run: |around| {
-            let mut cargo = around.cargo(&["doc", "--workspace", "--no-deps", "--locked"]);
+            let mut cargo = around.cargo(&[&["doc", "--no-deps"], &EVERYTHING[..]].concat());
             cargo.env("RUSTDOCFLAGS", "-D warnings");
             passed(run_command(cargo))
         },
@@ -151,12 +152,12 @@ fn tests(around: &Surroundings) -> Result<Outcome> {
     }
     let servers = Servers::start()?;
     if nextest {
-        let arguments = ["nextest", "run", "--workspace", "--locked", "--no-fail-fast"];
+        let arguments = [&["nextest", "run", "--no-fail-fast"], &EVERYTHING[..]].concat();
         return passed(servers.run(around.cargo(&arguments)));
     }
     println!("    cargo-nextest is not installed: falling back to cargo test");
-    let arguments = ["test", "--workspace", "--locked", "--no-fail-fast"];
-    let arguments = [&arguments[..], &["--lib", "--bins", "--tests"]].concat();
+    let arguments =
+        [&["test", "--no-fail-fast", "--lib", "--bins", "--tests"], &EVERYTHING[..]].concat();
     passed(servers.run(around.cargo(&arguments)))
 }
 
