@@ -1,8 +1,7 @@
 //! Whether a SQLite file was written to, also by another process: seen at its log, by asking the
 //! file system, which takes no connection and no thread.
 
-use super::connect::sibling;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
 
 /// File systems round times of writing to the ticks of a slow clock, up to 10 ms. A later write
@@ -27,9 +26,9 @@ pub(crate) struct LogStamp {
 }
 
 impl LogStamp {
-    /// The log of a database file. What was written before the first look counts as new.
-    pub(crate) fn of(path: &Path) -> Self {
-        Self { log: sibling(path, "-wal"), seen: None, recent: true }
+    /// A log. What was written before the first look counts as new.
+    pub(crate) fn of(log: PathBuf) -> Self {
+        Self { log, seen: None, recent: true }
     }
 
     /// Whether something may have been written since the last look.

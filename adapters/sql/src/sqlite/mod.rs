@@ -10,6 +10,7 @@ pub(crate) mod connect;
 pub(crate) mod decide;
 pub(crate) mod json_array;
 pub(crate) mod log_stamp;
+mod log_watch;
 pub(crate) mod prune;
 pub(crate) mod queue_file;
 pub(crate) mod queue_worker;

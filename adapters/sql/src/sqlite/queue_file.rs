@@ -2,7 +2,7 @@
 
 use super::claim::Claims;
 use super::connect::{self, OpeningLock, sibling};
-use super::log_stamp::LogStamp;
+use super::log_watch::LogWatch;
 use super::schema::{QUEUE, QUEUE_VERSION};
 use crate::error;
 use printmill_backend::{BackendError, Fault};
@@ -51,8 +51,8 @@ impl QueueFile {
     }
 
     /// What tells whether it was written to.
-    pub(crate) fn log(&self) -> LogStamp {
-        LogStamp::of(&self.path)
+    pub(crate) fn log(&self) -> LogWatch {
+        LogWatch::of(&self.path)
     }
 
     /// Opens the file that took this one's place, or a new one.

@@ -3,7 +3,7 @@
 
 use super::claim::{Claimed, Claims, Hold, Wanted, Work};
 use super::json_array::JsonArray;
-use super::log_stamp::LogStamp;
+use super::log_watch::LogWatch;
 use super::queue_file::QueueFile;
 use super::schema::{DELAYED, READY};
 use crate::error;
@@ -18,7 +18,7 @@ use tokio::time::{Duration, Instant, sleep_until};
 /// Operations that one transaction takes at most.
 const BATCH_MAX: usize = 256;
 /// How often a waiting lease looks for what other processes sent: while something is sent or
-/// settled, and when nothing was for `QUIET`.
+/// settled, and when nothing was for `QUIET` and nobody tells of the next write.
 const LOOK: Duration = Duration::from_millis(20);
 const LOOK_QUIET: Duration = Duration::from_secs(1);
 const QUIET: Duration = Duration::from_secs(5);
@@ -111,8 +111,9 @@ pub(crate) struct QueueWorker {
     due: HashMap<String, i64>,
     /// What was claimed for somebody who had gone.
     orphans: Vec<Hold>,
-    log: LogStamp,
-    looked: Instant,
+    log: LogWatch,
+    /// When it was last looked at, or nothing if that should be done now.
+    looked: Option<Instant>,
     /// When something was last sent or settled, here or in another process.
     moved: Instant,
 }
@@ -139,7 +140,7 @@ impl QueueWorker {
             waiting: vec![],
             due: HashMap::new(),
             orphans: vec![],
-            looked: Instant::now(),
+            looked: None,
             moved: Instant::now(),
         }
     }
@@ -148,7 +149,8 @@ impl QueueWorker {
     pub(crate) async fn run(mut self) {
         let mut arrived = Vec::with_capacity(BATCH_MAX);
         loop {
-            let wake = self.next_wake();
+            let rests = self.may_rest();
+            let wake = self.next_wake(rests);
             tokio::select! {
                 biased;
                 count = self.operations.recv_many(&mut arrived, BATCH_MAX) => {
@@ -162,18 +164,23 @@ impl QueueWorker {
                         None => std::future::pending().await,
                     }
                 } => {}
+                () = self.log.written(), if rests => self.looked = None,
             }
             self.turn(std::mem::take(&mut arrived)).await;
         }
     }
 
     /// When to look again although nobody asked: only while somebody waits.
-    fn next_wake(&self) -> Option<Instant> {
+    fn next_wake(&self, rests: bool) -> Option<Instant> {
         if !self.orphans.is_empty() {
             return Some(Instant::now());
         }
         let deadline = self.waiting.iter().map(|lease| lease.deadline).min()?;
-        let look = self.looked + self.look_interval();
+        let look = match self.looked {
+            _ if rests => deadline,
+            Some(looked) => looked + self.look_interval(),
+            None => Instant::now(),
+        };
         let now = now_micros();
         let due = self.due.values().min().map(|due| {
             let micros = u64::try_from(due.saturating_sub(now)).unwrap_or_default();
@@ -181,6 +188,16 @@ impl QueueWorker {
             Instant::now() + Duration::from_micros(micros.min(1_000_000))
         });
         Some(due.map_or(look, |due| due.min(look)).min(deadline))
+    }
+
+    /// Whether the next write of another process will be told of, so that nobody need look.
+    fn may_rest(&mut self) -> bool {
+        let quiet = !self.waiting.is_empty() && self.moved.elapsed() >= QUIET;
+        let rests = quiet && self.looked.is_some() && self.log.may_rest();
+        if quiet && !rests && self.log.has_untold() {
+            self.looked = None;
+        }
+        rests
     }
 
     fn look_interval(&self) -> Duration {
@@ -215,10 +232,12 @@ impl QueueWorker {
         let now = now_micros();
         let due = self.due.iter().filter(|(_, due)| **due <= now);
         let mut lanes: BTreeSet<String> = due.map(|(lane, _)| lane.clone()).collect();
-        if !self.waiting.is_empty() && self.looked.elapsed() >= self.look_interval() {
-            self.looked = Instant::now();
+        let look = self.looked.is_none_or(|looked| looked.elapsed() >= self.look_interval());
+        if !self.waiting.is_empty() && look {
+            let looked = Instant::now();
+            self.looked = Some(looked);
             if self.log.moved() {
-                self.moved = self.looked;
+                self.moved = looked;
                 lanes.extend(self.waiting.iter().map(|lease| lease.lane.clone()));
             }
         }
