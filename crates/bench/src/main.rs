@@ -9,6 +9,7 @@ mod intake;
 mod jobs;
 mod latency;
 mod machine;
+mod queues;
 mod raw_backend;
 mod raw_jobs;
 mod raw_sqlite;
@@ -38,6 +39,8 @@ enum What {
     Footprint(footprint::Options),
     /// Jobs that do nothing, through the whole engine, against a table of jobs by hand.
     Jobs(jobs::Options),
+    /// Each queue adapter, against its backend's own client.
+    Queues(queues::Options),
     /// What statistics cost with a million tickets parked.
     Counts(counts::Options),
     /// How many workers: Printmill's policy against KEDA's and AWS's, simulated.
@@ -59,12 +62,14 @@ async fn main() -> anyhow::Result<()> {
         What::Latency(options) => latency::run(&options).await,
         What::Footprint(options) => footprint::run(&options).await,
         What::Jobs(options) => jobs::run(&options).await,
+        What::Queues(options) => queues::run(&options).await,
         What::Counts(options) => counts::run(&options).await,
         What::All => {
             footprint::run(&footprint::Options::default()).await?;
             intake::run(&intake::Options::default()).await?;
             latency::run(&latency::Options::default()).await?;
             jobs::run(&jobs::Options::default()).await?;
+            queues::run(&queues::Options::default()).await?;
             counts::run(&counts::Options::default()).await
         }
     }
