@@ -56,6 +56,15 @@ impl FromStr for TlsMode {
     }
 }
 
+/// How who connects proves who they are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Authentication {
+    /// By the password in the address, or the certificate that they show.
+    Password,
+    /// By passwords that AWS signs for its role (IAM database authentication): RDS and Aurora.
+    Iam,
+}
+
 /// Where a database server is, who connects, and how.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ServerAddress {
@@ -78,6 +87,10 @@ pub struct ServerAddress {
     pub certificate: Option<PathBuf>,
     /// The key of that certificate, as PEM.
     pub key: Option<PathBuf>,
+    /// How who connects proves who they are.
+    pub authentication: Authentication,
+    /// The AWS region that signs passwords, if the host's name does not tell.
+    pub region: Option<String>,
 }
 
 impl ServerAddress {
@@ -121,6 +134,8 @@ impl ServerAddress {
             root_certificates: None,
             certificate: None,
             key: None,
+            authentication: Authentication::Password,
+            region: None,
         };
         for (name, value) in url.query_pairs() {
             read.set(&name, &value).map_err(invalid)?;
@@ -128,7 +143,22 @@ impl ServerAddress {
         if read.certificate.is_some() != read.key.is_some() {
             return Err(invalid("'sslcert' and 'sslkey' go together".into()));
         }
+        read.check_authentication().map_err(|reason| invalid(reason.into()))?;
         Ok(read)
+    }
+
+    fn check_authentication(&self) -> Result<(), &'static str> {
+        let iam = self.authentication == Authentication::Iam;
+        if iam && !self.password.reveal().is_empty() {
+            return Err("with 'auth=iam' AWS signs the passwords: leave the password out");
+        }
+        if iam && !matches!(self.tls, TlsMode::VerifyCa | TlsMode::VerifyFull) {
+            return Err("'auth=iam' needs a server that proves who it is: sslmode=verify-full");
+        }
+        if self.region.is_some() && !iam {
+            return Err("'region' goes with 'auth=iam'");
+        }
+        Ok(())
     }
 
     fn set(&mut self, name: &str, value: &str) -> Result<(), String> {
@@ -142,9 +172,17 @@ impl ServerAddress {
             "sslrootcert" => self.root_certificates = path(),
             "sslcert" => self.certificate = path(),
             "sslkey" => self.key = path(),
+            "auth" => {
+                self.authentication = match value {
+                    "password" => Authentication::Password,
+                    "iam" => Authentication::Iam,
+                    _ => return Err(String::from("'auth' is password or iam")),
+                };
+            }
+            "region" => self.region = Some(value.to_owned()),
             _ => {
                 return Err(String::from(
-                    "its parameters are sslmode, sslrootcert, sslcert and sslkey",
+                    "its parameters are sslmode, sslrootcert, sslcert, sslkey, auth and region",
                 ));
             }
         }
@@ -222,6 +260,24 @@ mod tests {
         assert_eq!(read("postgres://me@[::1]/shop")?.tls, TlsMode::Prefer);
         assert_eq!(read("postgres://me@db/shop?sslmode=disable")?.tls, TlsMode::Disable);
         assert_eq!(read("postgres://me@db/shop")?.port, 5432);
+        Ok(())
+    }
+
+    #[test]
+    fn passwords_by_iam_are_neither_given_nor_overheard() -> Result<(), InvalidAddress> {
+        let found = read("postgres://me@db.example/shop?auth=iam&region=eu-west-1")?;
+        assert_eq!(found.authentication, Authentication::Iam);
+        assert_eq!(found.region.as_deref(), Some("eu-west-1"));
+        for wrong in [
+            "me:secret@db.example/shop?auth=iam",
+            "me@db.example/shop?auth=iam&sslmode=require",
+            "me@127.0.0.1/shop?auth=iam",
+            "me@db.example/shop?auth=kerberos",
+            "me@db.example/shop?region=eu-west-1",
+        ] {
+            let refused = read(&format!("postgres://{wrong}"));
+            assert!(refused.is_err_and(|error| !error.to_string().contains("secret")), "{wrong}");
+        }
         Ok(())
     }
 

@@ -195,7 +195,11 @@ async fn round(
         database.commit(tickets(merchant, 1_000.min(jobs - begin))).await?;
     }
     let begun = Instant::now();
-    let site = Site::start(path, database, workers, concurrency).await?;
+    let mut site = Site::start(path, database, workers, concurrency).await?;
+    // Counting all the while would be work that the others do not do.
+    for _ in 0..jobs {
+        anyhow::ensure!(site.started.recv().await.is_some(), "the workers are gone");
+    }
     site.until_done().await?;
     let took = begun.elapsed();
     site.stop().await;

@@ -320,7 +320,8 @@ impl Leases {
         }))
     }
 
-    async fn acknowledge(&self, receipt: &Receipt) {
+    /// Takes the message of a settled ticket out of the queue.
+    pub(crate) async fn acknowledge(&self, receipt: &Receipt) {
         // A message that cannot be acknowledged is delivered again, and then found to be settled.
         if let Err(error) = self.queue.ack(receipt).await {
             tracing::debug!(lane = %receipt.lane, %error, "message was not acknowledged");

@@ -4,6 +4,7 @@
 use crate::handler::{Failure, Handler, Handlers, Work};
 use crate::lease::{Leased, Leases};
 use futures::FutureExt;
+use printmill_backend::queue::Receipt;
 use printmill_backend::{Change, CommitError};
 use printmill_domain::Timestamp;
 use printmill_domain::problem::{Code, Problem};
@@ -76,16 +77,35 @@ impl Settling {
         self.handlers.get(kind).map(|handler| handler.retry()).unwrap_or_default()
     }
 
-    /// Decides and commits the effect of what was performed together with the end of the ticket.
-    /// Kinds without a handler keep what was performed as their result. What is committed after
-    /// the deadline fails.
+    /// Decides and commits the effect of what was performed together with the end of the ticket,
+    /// then acknowledges its message. Kinds without a handler keep what was performed as their
+    /// result. What is committed after the deadline fails.
     pub async fn complete(
         &self,
         work: &Work,
         leased: &Leased,
         performed: &Value,
     ) -> Result<Outcome, Failure> {
-        let Leased { ticket, fence, receipt } = leased;
+        let outcome = self.commit(work, leased, performed).await?;
+        self.acknowledge(&leased.receipt, outcome).await;
+        Ok(outcome)
+    }
+
+    /// Acknowledges the message of what was committed, which nobody need wait for.
+    pub(crate) async fn acknowledge(&self, receipt: &Receipt, outcome: Outcome) {
+        if outcome == Outcome::Done {
+            self.leases.acknowledge(receipt).await;
+        }
+    }
+
+    /// As `complete`, without the acknowledgement.
+    pub(crate) async fn commit(
+        &self,
+        work: &Work,
+        leased: &Leased,
+        performed: &Value,
+    ) -> Result<Outcome, Failure> {
+        let Leased { ticket, fence, .. } = leased;
         for _ in 0..DECISIONS_MAX {
             let now = self.leases.now();
             if ticket.deadline.is_some_and(|deadline| deadline <= now) {
@@ -101,7 +121,7 @@ impl Settling {
                 done.result = Some(performed.clone());
             }
             let change = effect.traced(ticket.trace.clone()).held(done, fence);
-            match self.leases.settle(change, receipt).await {
+            match self.leases.database().commit(change).await {
                 Ok(()) => return Ok(Outcome::Done),
                 Err(CommitError::FenceLost { id }) if id == ticket.id.to_string() => {
                     return Ok(Outcome::Lost);

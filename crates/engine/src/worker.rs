@@ -270,14 +270,17 @@ impl Worker {
         let works = leased.into_iter().zip(slots).map(|(one, slot)| {
             let (worker, cancelled) = (self.clone(), cancel_work.child_token());
             async move {
-                worker.work(one, cancelled).await;
+                let receipt = one.receipt.clone();
+                let outcome = worker.work(one, cancelled).await;
+                // The next one need not wait for that.
                 drop(slot);
+                worker.settling.acknowledge(&receipt, outcome).await;
             }
         });
         futures::future::join_all(works).await;
     }
 
-    async fn work(&self, leased: Leased, cancelled: CancellationToken) {
+    async fn work(&self, leased: Leased, cancelled: CancellationToken) -> Outcome {
         let ticket = &leased.ticket;
         let span = tracing::info_span!(
             "ticket",
@@ -296,13 +299,15 @@ impl Worker {
         let (ticket, begun) = (ticket.clone(), Instant::now());
         self.tell(Activity::Begun(&ticket));
         let outcome = self.attempt(leased, cancelled).instrument(span.clone()).await;
-        let (outcome, took) = (outcome.name(), begun.elapsed());
+        let (ended, took) = (outcome, begun.elapsed());
+        let outcome = ended.name();
         self.tell(Activity::Ended { ticket: &ticket, outcome, took });
         let seconds = took.as_secs_f64();
         self.metrics.work_seconds.with_label_values(&[kind.as_str()]).observe(seconds);
         self.metrics.in_work.dec();
         self.metrics.settled.with_label_values(&[kind.as_str(), outcome]).inc();
         span.in_scope(|| tracing::info!(outcome, "ticket settled"));
+        ended
     }
 
     fn tell(&self, activity: Activity<'_>) {
@@ -346,7 +351,7 @@ impl Worker {
         };
         let leased = Leased { ticket, ..leased };
         let failure = match performed {
-            Ok(value) => match self.settling.complete(&work, &leased, &value).await {
+            Ok(value) => match self.settling.commit(&work, &leased, &value).await {
                 Ok(outcome) => return outcome,
                 Err(failure) => failure,
             },

@@ -1,13 +1,15 @@
 //! Connections to MySQL and MariaDB: what they are set to, and what a server must be.
 
 use super::error::opening;
-use crate::server_address::{ServerAddress, TlsMode};
+use crate::server::passwords::Passwords;
+use crate::server_address::{Authentication, ServerAddress, TlsMode};
 use printmill_backend::{BackendError, Fault};
 use sea_orm::sqlx::mysql::{
     MySqlConnectOptions, MySqlConnection, MySqlPool, MySqlPoolOptions, MySqlSslMode,
 };
 use sea_orm::sqlx::{self, ConnectOptions, Connection, Executor, Row};
 use std::time::Duration;
+use tokio::sync::watch;
 
 /// Connections for reading.
 const READERS: u32 = 4;
@@ -26,6 +28,7 @@ const ISOLATION: &str = "SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED"
 #[derive(Debug, Clone)]
 pub(crate) struct Target {
     pub(crate) address: ServerAddress,
+    passwords: Passwords,
 }
 
 /// What a server says of itself.
@@ -38,7 +41,13 @@ pub(crate) struct Server {
 }
 
 impl Target {
-    fn options(&self) -> MySqlConnectOptions {
+    /// A server, and what it takes as passwords.
+    pub(crate) async fn new(address: ServerAddress) -> Result<Self, BackendError> {
+        let passwords = Passwords::of("mysql", &address).await?;
+        Ok(Self { address, passwords })
+    }
+
+    async fn options(&self) -> Result<MySqlConnectOptions, BackendError> {
         let address = &self.address;
         let mode = match address.tls {
             TlsMode::Disable => MySqlSslMode::Disabled,
@@ -51,11 +60,13 @@ impl Target {
             .host(&address.host)
             .port(address.port)
             .username(&address.user)
-            .password(address.password.reveal())
+            .password(&self.passwords.next().await?)
             .database(&address.database)
             .ssl_mode(mode)
             .pipes_as_concat(false)
             .no_engine_substitution(false)
+            // RDS checks what IAM signed itself, so it asks for it as it is: only within TLS.
+            .enable_cleartext_plugin(address.authentication == Authentication::Iam)
             .statement_cache_capacity(128)
             .disable_statement_logging();
         if let Some(path) = &address.root_certificates {
@@ -64,12 +75,12 @@ impl Target {
         if let (Some(certificate), Some(key)) = (&address.certificate, &address.key) {
             options = options.ssl_client_cert(certificate).ssl_client_key(key);
         }
-        options
+        Ok(options)
     }
 
     /// A connection, to a server that takes writes.
     pub(crate) async fn connect(&self) -> Result<MySqlConnection, BackendError> {
-        let connecting = MySqlConnection::connect_with(&self.options()).await;
+        let connecting = MySqlConnection::connect_with(&self.options().await?).await;
         let mut connection = connecting.map_err(|error| opening(&self.address, error))?;
         let set = set(&mut connection).await;
         set.map_err(|error| opening(&self.address, error))?;
@@ -77,14 +88,27 @@ impl Target {
         Ok(connection)
     }
 
-    /// A pool of connections that only read, opened when first needed.
-    pub(crate) fn readers(&self) -> MySqlPool {
-        pool(READERS, true).connect_lazy_with(self.options())
+    /// A pool of connections that only read, opened when first needed. Its password is kept new
+    /// until `counter` is closed.
+    pub(crate) async fn readers(
+        &self,
+        counter: watch::Sender<u64>,
+    ) -> Result<MySqlPool, BackendError> {
+        let pool = pool(READERS, true).connect_lazy_with(self.options().await?);
+        let (target, kept) = (self.clone(), pool.clone());
+        self.passwords.keep_new(counter, move || {
+            let (target, kept) = (target.clone(), kept.clone());
+            async move {
+                kept.set_connect_options(target.options().await?);
+                Ok(())
+            }
+        });
+        Ok(pool)
     }
 
     /// A pool of one connection, for migrations.
-    pub(crate) fn single(&self) -> MySqlPool {
-        pool(1, false).connect_lazy_with(self.options())
+    pub(crate) async fn single(&self) -> Result<MySqlPool, BackendError> {
+        Ok(pool(1, false).connect_lazy_with(self.options().await?))
     }
 
     /// Asks the server what it is, and refuses one that is too old or takes no writes.

@@ -21,7 +21,7 @@ use std::sync::Arc;
 
 /// Opens a database and brings its schema up to date.
 pub(crate) async fn open(address: ServerAddress) -> Result<SqlDatabase, BackendError> {
-    let target = Target { address };
+    let target = Target::new(address).await?;
     // Others wait here. The lock goes with the connection.
     let mut lock = target.connect().await?;
     let server = target.check(&mut lock).await?;
@@ -32,7 +32,10 @@ pub(crate) async fn open(address: ServerAddress) -> Result<SqlDatabase, BackendE
     let signals = Signals::new();
     let writer = Writer::start(target.clone(), first, &signals);
     let dialect = Dialect::MySql;
-    let reads = Reads::new(SqlxMySqlConnector::from_sqlx_mysql_pool(target.readers()), dialect);
+    let reads = Reads::new(
+        SqlxMySqlConnector::from_sqlx_mysql_pool(target.readers(signals.counter.clone()).await?),
+        dialect,
+    );
     watch::start(&target, signals.counter);
     let caps = DatabaseCaps {
         name: dialect.name(),
@@ -61,7 +64,7 @@ pub(crate) async fn take_lock(
 }
 
 async fn migrate(target: &Target) -> Result<(), BackendError> {
-    let connection = SqlxMySqlConnector::from_sqlx_mysql_pool(target.single());
+    let connection = SqlxMySqlConnector::from_sqlx_mysql_pool(target.single().await?);
     let migrated = async {
         Migrator::up(&connection, None).await?;
         add_record_tables(&connection).await

@@ -41,7 +41,7 @@ fn table(collation: &str) -> String {
 
 /// Opens a queue in a database.
 pub(crate) async fn open(address: ServerAddress) -> Result<SqlQueue, BackendError> {
-    let target = Target { address };
+    let target = Target::new(address).await?;
     let session = Claiming::connect(&target).await?;
     let durability = if session.durable { Durability::Synced } else { Durability::Periodic };
     let caps = capabilities(Dialect::MySql.name(), durability);

@@ -1,11 +1,13 @@
 //! Connections to PostgreSQL: what they are set to, and what a server must be.
 
 use super::error::opening;
+use crate::server::passwords::Passwords;
 use crate::server_address::{ServerAddress, TlsMode};
 use printmill_backend::{BackendError, Fault};
 use sea_orm::sqlx::postgres::{PgConnectOptions, PgConnection, PgPool, PgPoolOptions, PgSslMode};
 use sea_orm::sqlx::{self, ConnectOptions, Connection, Executor, Row};
 use std::time::Duration;
+use tokio::sync::watch;
 
 /// The oldest server that is served, as the server says it.
 const OLDEST: i32 = 13_00_00;
@@ -24,6 +26,7 @@ const IDLE_LIMIT: &str = "30000";
 #[derive(Debug, Clone)]
 pub(crate) struct Target {
     pub(crate) address: ServerAddress,
+    passwords: Passwords,
 }
 
 /// What a server says of itself.
@@ -34,8 +37,14 @@ pub(crate) struct Server {
 }
 
 impl Target {
+    /// A server, and what it takes as passwords.
+    pub(crate) async fn new(address: ServerAddress) -> Result<Self, BackendError> {
+        let passwords = Passwords::of("postgres", &address).await?;
+        Ok(Self { address, passwords })
+    }
+
     /// Settings of every connection.
-    fn options(&self) -> PgConnectOptions {
+    async fn options(&self) -> Result<PgConnectOptions, BackendError> {
         let address = &self.address;
         let mode = match address.tls {
             TlsMode::Disable => PgSslMode::Disable,
@@ -48,7 +57,7 @@ impl Target {
             .host(&address.host)
             .port(address.port)
             .username(&address.user)
-            .password(address.password.reveal())
+            .password(&self.passwords.next().await?)
             .database(&address.database)
             .ssl_mode(mode)
             .application_name("printmill")
@@ -66,7 +75,7 @@ impl Target {
         if let (Some(certificate), Some(key)) = (&address.certificate, &address.key) {
             options = options.ssl_client_cert(certificate).ssl_client_key(key);
         }
-        options
+        Ok(options)
     }
 
     /// A connection, to a server that takes writes.
@@ -74,7 +83,7 @@ impl Target {
         &self,
         settings: &[(&str, &str)],
     ) -> Result<PgConnection, BackendError> {
-        let options = self.options().options(settings.iter().copied());
+        let options = self.options().await?.options(settings.iter().copied());
         let connecting = PgConnection::connect_with(&options).await;
         let mut connection = connecting.map_err(|error| opening(&self.address, error))?;
         self.check(&mut connection).await?;
@@ -93,15 +102,32 @@ impl Target {
         .await
     }
 
-    /// A pool of connections that only read, opened when first needed.
-    pub(crate) fn readers(&self) -> PgPool {
-        let read_only = [("default_transaction_read_only", "on")];
-        pool(READERS).connect_lazy_with(self.options().options(read_only))
+    /// A pool of connections that only read, opened when first needed. Its password is kept new
+    /// until `counter` is closed.
+    pub(crate) async fn readers(
+        &self,
+        counter: watch::Sender<u64>,
+    ) -> Result<PgPool, BackendError> {
+        let pool = pool(READERS).connect_lazy_with(self.reading().await?);
+        let (target, kept) = (self.clone(), pool.clone());
+        self.passwords.keep_new(counter, move || {
+            let (target, kept) = (target.clone(), kept.clone());
+            async move {
+                kept.set_connect_options(target.reading().await?);
+                Ok(())
+            }
+        });
+        Ok(pool)
+    }
+
+    async fn reading(&self) -> Result<PgConnectOptions, BackendError> {
+        Ok(self.options().await?.options([("default_transaction_read_only", "on")]))
     }
 
     /// A pool of one connection, for migrations and for listening.
-    pub(crate) fn single(&self) -> PgPool {
-        pool(1).connect_lazy_with(self.options().options([("statement_timeout", "0")]))
+    pub(crate) async fn single(&self) -> Result<PgPool, BackendError> {
+        let options = self.options().await?.options([("statement_timeout", "0")]);
+        Ok(pool(1).connect_lazy_with(options))
     }
 
     /// Asks the server what it is, and refuses one that is too old or takes no writes.

@@ -25,7 +25,7 @@ pub(crate) const MIGRATING: &str = "SELECT pg_advisory_lock(8101525480)";
 
 /// Opens a database and brings its schema up to date.
 pub(crate) async fn open(address: ServerAddress) -> Result<SqlDatabase, BackendError> {
-    let target = Target { address };
+    let target = Target::new(address).await?;
     // Others wait here. The lock goes with the connection.
     let mut lock = target.connect(&[("statement_timeout", "0")]).await?;
     let server = target.check(&mut lock).await?;
@@ -36,8 +36,12 @@ pub(crate) async fn open(address: ServerAddress) -> Result<SqlDatabase, BackendE
     let signals = Signals::new();
     let writer = Writer::start(target.clone(), first, &signals);
     let dialect = Dialect::Postgres;
-    let reads =
-        Reads::new(SqlxPostgresConnector::from_sqlx_postgres_pool(target.readers()), dialect);
+    let reads = Reads::new(
+        SqlxPostgresConnector::from_sqlx_postgres_pool(
+            target.readers(signals.counter.clone()).await?,
+        ),
+        dialect,
+    );
     signal::start(&target, CHANNEL, signals.local, signals.counter);
     let caps = DatabaseCaps {
         name: dialect.name(),
@@ -49,7 +53,7 @@ pub(crate) async fn open(address: ServerAddress) -> Result<SqlDatabase, BackendE
 }
 
 async fn migrate(target: &Target) -> Result<(), BackendError> {
-    let connection = SqlxPostgresConnector::from_sqlx_postgres_pool(target.single());
+    let connection = SqlxPostgresConnector::from_sqlx_postgres_pool(target.single().await?);
     let migrated = async {
         Migrator::up(&connection, None).await?;
         add_record_tables(&connection).await

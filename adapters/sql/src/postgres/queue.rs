@@ -91,7 +91,7 @@ static COUNT: LazyLock<String> = LazyLock::new(|| {
 
 /// Opens a queue in a database.
 pub(crate) async fn open(address: ServerAddress) -> Result<SqlQueue, BackendError> {
-    let target = Target { address };
+    let target = Target::new(address).await?;
     let session = Claiming::connect(&target).await?;
     let signals = Signals::new();
     signal::start(&target, CHANNEL, signals.local.clone(), signals.counter.clone());

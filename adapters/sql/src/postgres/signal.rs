@@ -109,7 +109,8 @@ async fn listen(
     me: &str,
     counter: &watch::Sender<u64>,
 ) -> sqlx::Result<()> {
-    let pool = target.single();
+    let pool =
+        target.single().await.map_err(|error| sqlx::Error::Io(std::io::Error::other(error)))?;
     let mut listener = PgListener::connect_with(&pool).await?;
     listener.listen(channel).await?;
     loop {

@@ -1,7 +1,10 @@
 //! What databases behind a network have in common: several writers, each with a connection and a
 //! transaction for a batch of changes, and a queue's task.
 
+#[cfg(feature = "rds")]
+mod iam;
 pub(crate) mod lookup;
+pub(crate) mod passwords;
 pub(crate) mod queue_batch;
 pub(crate) mod queue_session;
 pub(crate) mod queue_task;
