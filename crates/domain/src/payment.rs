@@ -13,6 +13,9 @@ use serde::{Deserialize, Serialize};
 /// The kind of ticket that asks for a charge.
 pub const CHARGE: &str = "payment.charge";
 
+/// How long a charge waits for a gateway that is away: somebody waits for its answer.
+pub const GATEWAY_PATIENCE: chrono::TimeDelta = chrono::TimeDelta::minutes(15);
+
 /// Where a payment is in its life.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

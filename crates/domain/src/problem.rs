@@ -150,6 +150,12 @@ impl Code {
         matches!(self.class(), Class::Unavailable | Class::Cancelled) || self == Code::Conflict
     }
 
+    /// Whether what the request or work needs is away, full or closed just now. That says nothing
+    /// about the request or the work itself.
+    pub fn is_outage(self) -> bool {
+        self.class() == Class::Unavailable
+    }
+
     /// Finds a code by its text.
     pub fn parse(text: &str) -> Option<Code> {
         Self::ALL.iter().copied().find(|code| code.text() == text)

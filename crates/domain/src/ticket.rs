@@ -141,7 +141,8 @@ pub struct Ticket {
     pub state: TicketState,
     /// How many times it was claimed.
     pub attempt: u32,
-    /// How many of those attempts failed. Releases and lost leases are not failures.
+    /// How many of those attempts failed. Releases, lost leases and attempts that found something
+    /// away are not failures.
     pub failures: u32,
     /// How many of those attempts ended because their holder fell silent.
     #[serde(default)]
@@ -362,8 +363,9 @@ impl Ticket {
     }
 
     /// The attempt failed: it is queued again after a pause, or dead when it is hopeless, was the
-    /// last attempt allowed, or could only be tried again after its deadline. One that is not
-    /// wanted any more is cancelled instead.
+    /// last attempt allowed, or could only be tried again after its deadline. An attempt that found
+    /// something away is none of those allowed (see [`crate::retry`]). One that is not wanted any
+    /// more is cancelled instead.
     pub fn fail(
         &self,
         fence: &Fence,
@@ -377,14 +379,17 @@ impl Ticket {
         if let Some(why) = &self.cancel {
             return Ok(self.broken_off(why.clone(), now));
         }
-        let failures = self.failures + 1;
-        let due_at = now + policy.backoff(failures, jitter);
+        let waits = !hopeless && self.only_waits(policy, problem.code, now);
+        let failures = self.failures + u32::from(!waits);
+        let due_at = now
+            + match waits {
+                true => self.outage_wait(policy, jitter),
+                false => policy.backoff(failures, jitter),
+            };
         let too_late = self.deadline.is_some_and(|deadline| deadline <= due_at);
-        let state = if hopeless || too_late || failures >= policy.failures_max {
-            TicketState::Dead
-        } else {
-            TicketState::Queued
-        };
+        let spent = !waits && failures >= policy.failures_max;
+        let state =
+            if hopeless || too_late || spent { TicketState::Dead } else { TicketState::Queued };
         let mut next = self.settle(state, AttemptEnd::Failed, Some(problem.clone()), now);
         next.failures = failures;
         next.last_error = Some(problem);

@@ -8,8 +8,9 @@ use printmill_domain::aggregate::Versioned;
 use printmill_domain::ids::{OrderId, PaymentId};
 use printmill_domain::order::Order;
 use printmill_domain::order_command::OrderCommand;
-use printmill_domain::payment::{CHARGE, ChargeOutcome};
+use printmill_domain::payment::{CHARGE, ChargeOutcome, GATEWAY_PATIENCE};
 use printmill_domain::problem::{Code, Problem};
+use printmill_domain::retry::RetryPolicy;
 use printmill_engine::handler::{Failure, Handler, Work};
 use serde_json::{Value, json};
 use std::sync::Arc;
@@ -35,6 +36,10 @@ impl Charge {
 impl Handler for Charge {
     fn kind(&self) -> &'static str {
         CHARGE
+    }
+
+    fn retry(&self) -> RetryPolicy {
+        RetryPolicy { patience: GATEWAY_PATIENCE, ..RetryPolicy::default() }
     }
 
     async fn perform(&self, work: &Work) -> Result<Value, Failure> {

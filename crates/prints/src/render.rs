@@ -2,7 +2,7 @@
 
 use crate::book;
 use async_trait::async_trait;
-use printmill_backend::{Blobs, Change, Database};
+use printmill_backend::{BackendError, Blobs, Change, Database};
 use printmill_domain::Timestamp;
 use printmill_domain::aggregate::Versioned;
 use printmill_domain::asset::BlobRef;
@@ -211,11 +211,21 @@ impl Press {
 fn failure(error: RenderError) -> Failure {
     let retryable = error.is_retryable() || matches!(error, RenderError::Cancelled { .. });
     tracing::warn!(error = &error as &dyn std::error::Error, code = error.code(), "render failed");
+    if let Some(away) = store_failure(&error) {
+        return Failure::passing(away);
+    }
     match error {
         RenderError::Write(error) => unwritable(&error),
         error if retryable => Failure::passing(failed(&with_cause(&error))),
         error => Failure::hopeless(failed(&with_cause(&error))),
     }
+}
+
+/// What the store said of a picture, if it is the store that is at fault and not the picture.
+fn store_failure(error: &RenderError) -> Option<Problem> {
+    let RenderError::Source { source, .. } = error else { return None };
+    let said: &BackendError = source.get_ref()?.downcast_ref()?;
+    Some(Problem::from(said)).filter(|problem| problem.code.is_outage())
 }
 
 fn with_cause(error: &RenderError) -> String {
@@ -250,4 +260,26 @@ fn unwritable(error: &std::io::Error) -> Failure {
             "make the data directory writable for the node's user; it is tried again",
         )
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use printmill_backend::Fault;
+
+    #[test]
+    fn a_store_that_is_away_is_not_held_against_the_work() {
+        let codes = [
+            (Fault::Unavailable, Code::Unavailable),
+            (Fault::Full, Code::StorageFull),
+            (Fault::NotFound, Code::RenderFailed),
+            (Fault::Corrupt, Code::RenderFailed),
+        ];
+        for (fault, code) in codes {
+            let said = BackendError::new(fault, "s3", "read a blob", "no");
+            let source = std::io::Error::other(said);
+            let found = failure(RenderError::Source { key: "picture".into(), source });
+            assert_eq!((found.problem.code, found.hopeless), (code, false), "{fault:?}");
+        }
+    }
 }

@@ -6,7 +6,7 @@ use crate::history::stored_and_read;
 use chrono::TimeDelta;
 use printmill_domain::lane::Lane;
 use printmill_domain::problem::{Code, Problem};
-use printmill_domain::retry::RetryPolicy;
+use printmill_domain::retry::{OUTAGE_CEILING, RetryPolicy};
 use printmill_domain::ticket::{Fence, MESSAGE_MAX, Stage, Ticket, TicketState};
 use printmill_domain::ticket_end::{Admission, SUSPECT_LOSSES};
 use printmill_domain::ticket_history::{ATTEMPTS_KEPT, AttemptEnd};
@@ -20,7 +20,7 @@ enum Move {
     Extend { fence: Index, lease_seconds: i64, progress: u16 },
     Complete { fence: Index },
     Release { fence: Index },
-    Fail { fence: Index, hopeless: bool, jitter: u16 },
+    Fail { fence: Index, hopeless: bool, outage: bool, jitter: u16 },
     Postpone { fence: Index, seconds: i64 },
     Cancel,
     Cancelled { fence: Index },
@@ -41,8 +41,10 @@ fn moves() -> impl Strategy<Value = Vec<(i64, Move)>> {
         }),
         1 => any::<Index>().prop_map(|fence| Move::Complete { fence }),
         2 => any::<Index>().prop_map(|fence| Move::Release { fence }),
-        4 => (any::<Index>(), prop::bool::weighted(0.1), jitter)
-            .prop_map(|(fence, hopeless, jitter)| Move::Fail { fence, hopeless, jitter }),
+        4 => (any::<Index>(), prop::bool::weighted(0.1), prop::bool::weighted(0.3), jitter)
+            .prop_map(|(fence, hopeless, outage, jitter)| {
+                Move::Fail { fence, hopeless, outage, jitter }
+            }),
         1 => (any::<Index>(), -5..20i64)
             .prop_map(|(fence, seconds)| Move::Postpone { fence, seconds }),
         1 => Just(Move::Cancel),
@@ -55,12 +57,13 @@ fn moves() -> impl Strategy<Value = Vec<(i64, Move)>> {
 }
 
 fn policy() -> impl Strategy<Value = RetryPolicy> {
-    (1..6u32, 1..5_000i64, 1..40_000i64, 1..6u32).prop_map(
-        |(failures_max, base, ceiling, losses_max)| RetryPolicy {
+    (1..6u32, 1..5_000i64, 1..40_000i64, 1..6u32, 0..400i64).prop_map(
+        |(failures_max, base, ceiling, losses_max, patience)| RetryPolicy {
             failures_max,
             base: TimeDelta::milliseconds(base),
             ceiling: TimeDelta::milliseconds(ceiling),
             losses_max,
+            patience: TimeDelta::seconds(patience),
         },
     )
 }
@@ -96,9 +99,9 @@ impl World {
             }
             Move::Complete { fence } => before.complete(&pick(fence), now),
             Move::Release { fence } => before.release(&pick(fence), now),
-            Move::Fail { fence, hopeless, jitter } => {
-                let jitter = *jitter;
-                before.fail(&pick(fence), problem(1), *hopeless, &self.policy, jitter, now)
+            Move::Fail { fence, hopeless, outage, jitter } => {
+                let (jitter, why) = (*jitter, if *outage { away() } else { problem(1) });
+                before.fail(&pick(fence), why, *hopeless, &self.policy, jitter, now)
             }
             Move::Postpone { fence, seconds: until } => {
                 before.postpone(&pick(fence), at(seconds + until), now)
@@ -150,7 +153,11 @@ impl World {
         }
         let claimed = u32::from(matches!(step, Move::Claim { .. }));
         let asked = before.cancel.is_some();
-        let failed = u32::from(matches!(step, Move::Fail { .. }) && !asked);
+        let counts = match step {
+            Move::Fail { hopeless, outage, .. } => *hopeless || !self.waits(*outage, seconds),
+            _ => false,
+        };
+        let failed = u32::from(counts && !asked);
         let abandoned = before.state == TicketState::Leased && before.claimable(at(seconds));
         let took_over = matches!(step, Move::Claim { .. } | Move::Cancel) && abandoned;
         if !matches!(step, Move::Replay) {
@@ -175,10 +182,8 @@ impl World {
             (Move::Fail { .. } | Move::Release { .. } | Move::Postpone { .. }, state) if asked => {
                 assert_eq!(state, TicketState::Cancelled);
             }
-            (Move::Fail { hopeless, jitter, .. }, TicketState::Dead) => {
-                let due_at = at(seconds) + self.policy.backoff(next.failures, *jitter);
-                let too_late = next.deadline.is_some_and(|deadline| deadline <= due_at);
-                assert!(*hopeless || too_late || next.failures == self.policy.failures_max);
+            (Move::Fail { hopeless, outage, jitter, .. }, TicketState::Dead) => {
+                assert!(*hopeless || self.had_to_end(next, *outage, *jitter, seconds));
             }
             (Move::Fail { hopeless, .. }, TicketState::Queued) => {
                 assert!(!hopeless && next.failures < self.policy.failures_max);
@@ -214,6 +219,22 @@ impl World {
         }
     }
 
+    /// Whether one that failed, and not hopelessly, is dead for a reason.
+    fn had_to_end(&self, dead: &Ticket, outage: bool, jitter: u16, seconds: i64) -> bool {
+        let waits = self.waits(outage, seconds);
+        let longest = match waits {
+            true => OUTAGE_CEILING.min(self.policy.ceiling),
+            false => self.policy.backoff(dead.failures, jitter),
+        };
+        let too_late = dead.deadline.is_some_and(|deadline| deadline <= at(seconds) + longest);
+        too_late || (!waits && dead.failures == self.policy.failures_max)
+    }
+
+    /// Whether a failure that may be an outage is none yet.
+    fn waits(&self, outage: bool, seconds: i64) -> bool {
+        outage && TimeDelta::seconds(seconds) < self.policy.patience
+    }
+
     /// The history tells of the last attempts what the counters say of all.
     fn check_history(&self) {
         let (ticket, history) = (&self.ticket, &self.ticket.history);
@@ -227,7 +248,13 @@ impl World {
         if first == 1 && !self.replayed {
             let ended = |end| history.iter().filter(|attempt| attempt.end == Some(end)).count();
             assert_eq!(ended(AttemptEnd::Lost), ticket.lost_leases as usize);
-            assert_eq!(ended(AttemptEnd::Failed), ticket.failures as usize);
+            let waited = history.iter().filter(|attempt| {
+                let why = attempt.problem.as_ref();
+                attempt.end == Some(AttemptEnd::Failed) && why.is_some_and(|why| *why == away())
+            });
+            let failed = ended(AttemptEnd::Failed);
+            let failures = ticket.failures as usize;
+            assert!(failures <= failed && failures + waited.count() >= failed);
             assert_eq!(ended(AttemptEnd::Done), usize::from(ticket.state == TicketState::Done));
         }
     }
@@ -259,6 +286,11 @@ impl World {
             assert!(moves.iter().all(|moved| moved.is_ok() == holds), "{fence:?} {ticket:?}");
         }
     }
+}
+
+/// A backend does not answer.
+fn away() -> Problem {
+    Problem::new(Code::Unavailable, "it does not answer", "wait")
 }
 
 /// What never changes.
@@ -295,6 +327,27 @@ proptest! {
             failures += 1;
         }
         prop_assert_eq!((ticket.state, failures), (TicketState::Dead, policy.failures_max));
+    }
+
+    #[test]
+    fn a_ticket_waits_for_what_is_away_and_is_given_up_when_that_does_not_end(
+        policy in policy(),
+        jitter: u16,
+    ) {
+        let mut ticket = World::begin(policy, None).ticket;
+        while !ticket.state.is_final() {
+            let now = ticket.due_at;
+            let held = ticket.claim("w", 1, TimeDelta::seconds(1), now).unwrap();
+            let fence = held.fence().unwrap();
+            ticket = held.fail(&fence, away(), false, &policy, jitter, now).unwrap();
+            if now - ticket.created_at < policy.patience {
+                prop_assert_eq!((ticket.state, ticket.failures), (TicketState::Queued, 0));
+                prop_assert!(ticket.due_at - now <= OUTAGE_CEILING.min(policy.ceiling));
+                // The waits may be of milliseconds; what matters is the end.
+                ticket.due_at = ticket.due_at.max(now + TimeDelta::seconds(1));
+            }
+        }
+        prop_assert_eq!((ticket.state, ticket.failures), (TicketState::Dead, policy.failures_max));
     }
 
     #[test]

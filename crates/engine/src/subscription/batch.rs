@@ -20,6 +20,7 @@ const POISON: RetryPolicy = RetryPolicy {
     ceiling: chrono::TimeDelta::seconds(60),
     // Nothing is leased here.
     losses_max: u32::MAX,
+    patience: chrono::TimeDelta::zero(),
 };
 /// How long an effect may take. One that takes longer is refused.
 const EFFECT_MAX: Duration = Duration::from_secs(60);

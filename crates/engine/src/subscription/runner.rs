@@ -38,6 +38,7 @@ const AWAY: RetryPolicy = RetryPolicy {
     ceiling: chrono::TimeDelta::seconds(30),
     // Nothing is leased here.
     losses_max: u32::MAX,
+    patience: chrono::TimeDelta::zero(),
 };
 
 /// What a turn came to.

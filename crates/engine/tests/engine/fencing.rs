@@ -30,7 +30,7 @@ async fn an_old_holder_is_refused_and_none_of_its_effect_is_committed() {
     let lost = |result: Result<(), Problem>| assert_eq!(result.unwrap_err().code, Code::LeaseLost);
     lost(leases.extend(&old.ticket, &old.fence, &old.receipt, 500, "").await.map(|_| ()));
     lost(leases.release(&old.ticket, &old.fence, &old.receipt).await);
-    let problem = Problem::new(Code::Unavailable, "not now", "wait");
+    let problem = Problem::new(Code::Internal, "not now", "wait");
     let settling = Settling::new(leases.clone(), Handlers::default());
     let work = Work::new(old.ticket.clone(), CancellationToken::new());
     let failed = settling.fail(&work, &old, Failure::hopeless(problem)).await;

@@ -146,7 +146,7 @@ fn record(ticket: &Ticket, name: &str, now: Timestamp) -> Change {
 
 /// A failure that may pass.
 pub(crate) fn passing() -> Failure {
-    Failure::passing(Problem::new(Code::Unavailable, "not now", "wait"))
+    Failure::passing(Problem::new(Code::Internal, "not now", "wait"))
 }
 
 /// A failure that stays.

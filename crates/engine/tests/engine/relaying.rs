@@ -60,7 +60,7 @@ async fn a_ticket_that_waits_is_not_sent_before_it_is_due() {
     site.relay().pump().await.unwrap();
     let held = site.lease_now("a").await.remove(0);
     let policy = RetryPolicy { base: chrono::TimeDelta::seconds(100), ..RetryPolicy::default() };
-    let problem = Problem::new(Code::Unavailable, "not now", "wait");
+    let problem = Problem::new(Code::Internal, "not now", "wait");
     let waiting = site.fail(&held, problem, &policy).await;
     assert_eq!(site.held().await, 0, "its message is settled");
     // A second message of it comes too early, and is of no use later.

@@ -11,6 +11,7 @@ use printmill_domain::merchant::Merchant;
 use printmill_domain::problem::{Code, Problem};
 use printmill_domain::retry::RetryPolicy;
 use printmill_domain::ticket::{Ticket, TicketState};
+use printmill_engine::handler::Failure;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 
@@ -69,6 +70,26 @@ async fn a_hopeless_failure_is_given_up_at_once_and_people_see_it() {
     assert_eq!((dead.state, dead.attempt, dead.failures), (TicketState::Dead, 1, 1));
     assert_eq!(dead.last_error, Some(hopeless().problem));
     assert_eq!((counts.performed(), names(&site).await), (1, vec!["given up".to_owned()]));
+}
+
+#[tokio::test(start_paused = true)]
+async fn work_waits_for_what_is_away_and_goes_on_when_it_is_back() {
+    let site = Site::new();
+    let job = Job::quick().retrying(policy(3)).performing(move |work| async move {
+        match work.ticket.attempt {
+            ..=40 => Err(Failure::passing(away())),
+            41 | 42 => Err(passing()),
+            _ => Ok("performed".into()),
+        }
+    });
+    let done = run_to_end(&site, job).await;
+    // Each attempt that found it away waited, and only the two that failed count.
+    assert_eq!((done.state, done.attempt, done.failures), (TicketState::Done, 43, 2));
+    assert_eq!(names(&site).await, ["effect of attempt 43"]);
+}
+
+fn away() -> Problem {
+    Problem::new(Code::Unavailable, "the store does not answer", "wait")
 }
 
 #[tokio::test(start_paused = true)]
