@@ -1,6 +1,7 @@
 //! One job, from the lease to the parcel.
 
 use super::{FacilityNote, Shared};
+use crate::call::Retry;
 use crate::client::Client;
 use crate::error::ClientError;
 use crate::upload::incomplete;
@@ -15,6 +16,9 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
+
+/// The longest wait for what is away.
+const AWAY_CEILING: Duration = Duration::from_secs(5);
 
 /// What a task of the client begins with.
 pub(super) enum Work {
@@ -98,7 +102,7 @@ impl Task {
     async fn take_on(&self, lease: Lease) -> Result<(), Stop> {
         let progress = AtomicU32::new(0);
         let accepted = tokio::select! {
-            accepted = self.accept(&lease, &progress) => accepted,
+            accepted = self.accept_when_possible(&lease, &progress) => accepted,
             error = self.keep_alive(&lease, &progress) => Err(Stop::Failed(error)),
             () = self.shared.shutdown.cancelled() => Err(Stop::Shutdown),
         };
@@ -135,6 +139,27 @@ impl Task {
             tracing::debug!(code = error.code, job = self.job_id, "lease was not given back");
         }
         Err(stop)
+    }
+
+    /// Accepts a job. While something on the server's side is away the job waits here, under its
+    /// lease: that is no fault of the job, and nobody else could do better.
+    async fn accept_when_possible(
+        &self,
+        lease: &Lease,
+        progress: &AtomicU32,
+    ) -> Result<PrintJob, Stop> {
+        let retry = Retry { ceiling: AWAY_CEILING, ..Retry::default() };
+        let mut failures = 0;
+        loop {
+            match self.accept(lease, progress).await {
+                Err(Stop::Failed(error)) if error.retryable && error.is(Code::Unavailable) => {
+                    self.note(FacilityNote::Waiting(error));
+                }
+                accepted => return accepted,
+            }
+            failures += 1;
+            tokio::time::sleep(retry.wait(failures)).await;
+        }
     }
 
     async fn accept(&self, lease: &Lease, progress: &AtomicU32) -> Result<PrintJob, Stop> {

@@ -91,7 +91,7 @@ pub enum FacilityNote {
         /// Why.
         error: ClientError,
     },
-    /// The server does not answer; the client keeps asking.
+    /// The server, or what it needs, does not answer; the client keeps asking.
     Waiting(ClientError),
 }
 
