@@ -4,6 +4,9 @@
 
 use crate::shared::{Running, Shared};
 use crate::{Process, missing, python, shared};
+use anyhow::ensure;
+use std::io::{Read, Write};
+use std::net::TcpStream;
 use std::process::Command;
 
 /// A moto server.
@@ -32,6 +35,18 @@ impl Moto {
     /// A server of the test's own whose certificate nobody has signed.
     pub fn start_with_tls() -> anyhow::Result<Option<Self>> {
         Self::serving("https", &["--ssl"])
+    }
+
+    /// Makes a bucket. It is harmless when there is one.
+    pub fn make_bucket(&self, bucket: &str) -> anyhow::Result<()> {
+        let host = self.address.trim_start_matches("http://");
+        let mut stream = TcpStream::connect(host)?;
+        let head = format!("Host: {host}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
+        write!(stream, "PUT /{bucket} HTTP/1.1\r\n{head}")?;
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer)?;
+        ensure!(answer.starts_with("HTTP/1.1 200"), "no bucket was made: {answer}");
+        Ok(())
     }
 
     fn serving(scheme: &str, options: &'static [&'static str]) -> anyhow::Result<Option<Self>> {

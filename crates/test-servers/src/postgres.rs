@@ -4,7 +4,7 @@ use crate::shared::{Running, Shared};
 use crate::template::{command_as, copy, run};
 use crate::{Process, find, missing, shared};
 use anyhow::bail;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
@@ -54,9 +54,6 @@ impl Postgres {
         settings: &[&str],
         prepare: impl FnOnce(&Path) -> anyhow::Result<()>,
     ) -> anyhow::Result<Option<Self>> {
-        let versions = Path::new("/usr/lib/postgresql");
-        let program =
-            |name: &str| find::program_below(versions, "bin", name).or_else(|| find::program(name));
         let (Some(server), Some(initdb)) = (program("postgres"), program("initdb")) else {
             missing("postgres", "apt-get install postgresql")?;
             return Ok(None);
@@ -84,11 +81,16 @@ impl Postgres {
             command
         })?;
         let port = process.port();
-        if let Some(asking) = program("pg_isready") {
-            wait_until_ready(&asking, port)?;
-        }
+        wait_until_ready(port)?;
         let address = format!("postgres://postgres:{PASSWORD}@127.0.0.1:{port}/postgres");
         Ok(Some(Self { address, process: Some(process) }))
+    }
+
+    /// Starts a server of the test's own again, and waits until it serves.
+    pub fn resume(&mut self) -> anyhow::Result<()> {
+        let Some(process) = &mut self.process else { return Ok(()) };
+        process.resume()?;
+        wait_until_ready(process.port())
     }
 
     /// The address of another of its databases.
@@ -98,11 +100,17 @@ impl Postgres {
     }
 }
 
+fn program(name: &str) -> Option<PathBuf> {
+    let versions = Path::new("/usr/lib/postgresql");
+    find::program_below(versions, "bin", name).or_else(|| find::program(name))
+}
+
 /// It takes connections before it serves them.
-fn wait_until_ready(asking: &Path, port: u16) -> anyhow::Result<()> {
+fn wait_until_ready(port: u16) -> anyhow::Result<()> {
+    let Some(asking) = program("pg_isready") else { return Ok(()) };
     let begun = Instant::now();
     loop {
-        let mut command = Command::new(asking);
+        let mut command = Command::new(&asking);
         command.args(["-q", "-h", "127.0.0.1", "-p", &port.to_string()]);
         if command.status()?.success() {
             return Ok(());

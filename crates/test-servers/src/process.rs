@@ -85,6 +85,12 @@ impl Process {
         self.end(rustix::process::Signal::INT)
     }
 
+    /// SIGQUIT, which PostgreSQL takes for "at once, in no order": as after a crash it starts with
+    /// a recovery.
+    pub fn quit(&mut self) -> anyhow::Result<()> {
+        self.end(rustix::process::Signal::QUIT)
+    }
+
     /// SIGKILL, as a machine that dies.
     pub fn kill(&mut self) -> anyhow::Result<()> {
         self.end(rustix::process::Signal::KILL)

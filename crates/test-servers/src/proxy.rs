@@ -14,6 +14,8 @@ pub enum Mode {
     Unavailable,
     /// They are taken, and nothing is ever answered.
     Silent,
+    /// They are taken and cut at once.
+    Cut,
 }
 
 /// Listens on a port of its own and passes connections on to a server.
@@ -84,6 +86,7 @@ fn serve(mut client: TcpStream, server: u16, state: &Mutex<State>) {
             drain(&mut client);
         }
         Mode::Silent => drain(&mut client),
+        Mode::Cut => drop(client.shutdown(Shutdown::Both)),
     }
 }
 

@@ -7,10 +7,12 @@ pub mod chance;
 pub mod history;
 pub mod log;
 pub mod node;
+pub mod profile;
 pub mod python;
 pub mod shop;
 
 pub use chance::Chance;
 pub use node::{Node, Place};
+pub use profile::{Deployment, Layout, Profile};
 pub use python::{Python, PythonWorker};
 pub use shop::Shop;

@@ -5,6 +5,7 @@ use anyhow::{Context, bail, ensure};
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
 use std::time::Duration;
 
 /// How long a node may take to serve.
@@ -16,7 +17,9 @@ const SQLITE_WRITERS: u64 = 120;
 /// A directory and a port that nodes share one after the other, or role by role.
 #[derive(Debug)]
 pub struct Place {
-    directory: tempfile::TempDir,
+    directory: Arc<tempfile::TempDir>,
+    data: String,
+    settings: Vec<(String, String)>,
     /// The port that the api listens on.
     pub port: u16,
 }
@@ -25,12 +28,24 @@ impl Place {
     /// A fresh place.
     pub fn new() -> anyhow::Result<Self> {
         let directory = tempfile::Builder::new().prefix("printmill-test-").tempdir()?;
-        Ok(Self { directory, port: free_port()? })
+        let (directory, data, settings) = (Arc::new(directory), "data".into(), vec![]);
+        Ok(Self { directory, data, settings, port: free_port()? })
+    }
+
+    /// Sets a variable for all nodes and commands of this place.
+    pub fn set(&mut self, variable: &str, value: impl Into<String>) {
+        self.settings.push((variable.into(), value.into()));
+    }
+
+    /// A place with the same settings, a port of its own, and the data folder named.
+    pub fn neighbour(&self, data: &str) -> anyhow::Result<Self> {
+        let (directory, settings) = (self.directory.clone(), self.settings.clone());
+        Ok(Self { directory, data: data.into(), settings, port: free_port()? })
     }
 
     /// The data directory.
     pub fn data(&self) -> PathBuf {
-        self.directory.path().join("data")
+        self.directory.path().join(&self.data)
     }
 
     /// A path beside the data directory.
@@ -54,6 +69,7 @@ impl Place {
             .env("PRINTMILL_LOG_FORMAT", "json")
             .env("PRINTMILL_SERVER", self.address())
             .env("NO_COLOR", "1")
+            .envs(self.settings.iter().map(|(name, value)| (name, value)))
             .env_remove("PRINTMILL_CHAOS_KILLS")
             .env_remove("PRINTMILL_BIN")
             .stdin(Stdio::null());

@@ -113,10 +113,20 @@ pub fn run_facility(
     key: &str,
     spool: std::path::PathBuf,
 ) -> anyhow::Result<(CancellationToken, JoinHandle<()>)> {
+    run_facility_that_tells(server, key, spool, |_| {})
+}
+
+/// The same, telling somebody what it does.
+pub fn run_facility_that_tells(
+    server: &str,
+    key: &str,
+    spool: std::path::PathBuf,
+    observer: impl Fn(facility::FacilityNote) + Send + Sync + 'static,
+) -> anyhow::Result<(CancellationToken, JoinHandle<()>)> {
     let client = Client::connect(server, Some(key))?;
     let options = facility::FacilityOptions::new(spool, "test facility");
     let press = Arc::new(facility::SimulatedPress { time: Duration::ZERO });
-    let facility = facility::FacilityClient::new(client, options, press, |_| {});
+    let facility = facility::FacilityClient::new(client, options, press, observer);
     let stop = CancellationToken::new();
     let running = stop.clone();
     let task = tokio::spawn(async move {

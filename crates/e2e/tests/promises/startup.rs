@@ -36,6 +36,6 @@ async fn a_contradiction() -> anyhow::Result<()> {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_adapter_that_does_not_exist() -> anyhow::Result<()> {
     let place = Place::new()?;
-    let node = Node::spawn(&place, &["up", "--database", "postgres://127.0.0.1/printmill"])?;
+    let node = Node::spawn(&place, &["up", "--database", "oracle://127.0.0.1/printmill"])?;
     fails_with(node, "ADAPTER_NOT_COMPILED").await
 }
