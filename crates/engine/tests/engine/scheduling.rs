@@ -270,11 +270,13 @@ const NOTICED: TimeDelta = TimeDelta::seconds(31);
 
 async fn live(cron: &str, missed: MissedTicks, moves: Vec<Move>) {
     let world = World::begin(cron, missed).await;
+    let began = world.now();
     let mut nodes = [world.start(), world.start()];
     for step in moves {
         match step {
             Move::Pass { seconds } => {
-                let before = world.now();
+                // No tick is older than the schedule, also when the clock goes back behind that.
+                let before = world.now().max(began);
                 pass(seconds).await;
                 let done: BTreeSet<Timestamp> = world.ticked().await.into_iter().collect();
                 for tick in ticks(cron, before, world.now() - NOTICED) {
