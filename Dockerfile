@@ -10,16 +10,18 @@ WORKDIR /src
 FROM rust AS manifests
 COPY . .
 RUN find . -type f -name '*.rs' -exec truncate --size 0 {} + \
- && find . -type f \( -name main.rs -o -name build.rs \) -exec sh -c 'for file; do echo "fn main() {}" > "$file"; done' sh {} + \
+ && find . -type f '(' -name main.rs -o -name build.rs ')' -exec sh -c 'echo "fn main() { }" | tee "$@" > /dev/null' sh {} + \
  && find . -type f ! -name '*.rs' ! -name 'Cargo.*' -delete
 
 FROM rust AS build
+# Which backends: see `features` in crates/server/Cargo.toml.
+ARG FEATURES=full
 COPY --from=manifests /src .
-RUN cargo build --release --locked --package printmill --features full
+RUN cargo build --release --locked --package printmill --features "$FEATURES"
 COPY . .
 # What is copied may be older than what was built of empty files.
 RUN find . -type f -name '*.rs' -exec touch {} + \
- && cargo build --release --locked --package printmill --features full
+ && cargo build --release --locked --package printmill --features "$FEATURES"
 
 # What the final image holds: the program, the libraries that it is linked to, the authorities that
 # TLS trusts, a user, and for scanners and lawyers what Debian says of the packages.
@@ -50,12 +52,12 @@ LABEL org.opencontainers.image.title="Printmill" \
       org.opencontainers.image.licenses="Apache-2.0" \
       org.opencontainers.image.version="$VERSION" \
       org.opencontainers.image.revision="$REVISION" \
-      org.opencontainers.image.created="$CREATED" \
-      org.opencontainers.image.documentation="docs/guides/containers.md"
+      org.opencontainers.image.created="$CREATED"
 COPY --from=files /image/ /
 # In a container the program is reached from outside, and asked how it is on a port of its own.
 # Links name `public_url`, for which there is no good default.
-ENV PRINTMILL_DATA=/data \
+ENV PATH=/usr/local/bin \
+    PRINTMILL_DATA=/data \
     PRINTMILL_LISTEN=0.0.0.0:7070 \
     PRINTMILL_STATUS_LISTEN=0.0.0.0:7071 \
     PRINTMILL_LOG_FORMAT=json

@@ -1,5 +1,6 @@
 //! The project's own checks. `cargo xtask test` runs all that CI runs.
 
+mod compose;
 mod dependencies;
 mod errors;
 mod report;
