@@ -4,11 +4,13 @@
 mod files;
 mod rules;
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::process::Command;
 
 use anyhow::{Context, Result};
 use printmill_test_servers::python;
+use serde_json::Value;
 
 use crate::report::Findings;
 use crate::surroundings::run;
@@ -40,6 +42,15 @@ pub(crate) fn check(root: &Path) -> Result<bool> {
     findings.extend(versions(root, &projects)?);
     findings.extend(metrics(root)?);
     findings.into_result().map(|()| true)
+}
+
+/// The services of one compose file by their names, as JSON.
+pub(crate) fn services(root: &Path, path: &str) -> Result<BTreeMap<String, Value>> {
+    let tools = python::environment("compose", &TOOLS)?.context("python3 is missing")?;
+    let mut python = Command::new(tools.join("bin/python"));
+    python.current_dir(root);
+    let mut projects = files::read(root, &[path.to_owned()], python)?;
+    Ok(projects.pop().context("it was read")?.services)
 }
 
 /// The version of the image, in the Dockerfile and wherever it is used, is that of the workspace.
