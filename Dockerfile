@@ -20,7 +20,7 @@ COPY --from=manifests /src .
 RUN cargo build --release --locked --package printmill --features "$FEATURES"
 COPY . .
 # What is copied may be older than what was built of empty files.
-RUN find . -type f -name '*.rs' -exec touch {} + \
+RUN find adapters crates -type f -name '*.rs' -exec touch {} + \
  && cargo build --release --locked --package printmill --features "$FEATURES"
 
 # What the final image holds: the program, the libraries that it is linked to, the authorities that

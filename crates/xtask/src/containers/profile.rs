@@ -17,8 +17,6 @@ use crate::surroundings::{self, Surroundings};
 const PODMAN_COMPOSE: [&str; 1] = ["podman-compose==1.5.0"];
 /// How long a server may take until it is well, on a machine that does other things.
 const HEALTH_LIMIT: Duration = Duration::from_secs(180);
-/// How long to wait between two looks at it.
-const PAUSE: Duration = Duration::from_millis(500);
 
 /// A profile under a project name of its own, so that it is not mixed up with one in use.
 struct Profile<'a> {
@@ -114,12 +112,12 @@ impl Profile<'_> {
                 }
                 continue;
             }
+            // Each look is a process, and takes a while by itself.
             let begun = Instant::now();
             while !self.podman.succeeds(&["healthcheck", "run", &id])? {
                 if begun.elapsed() > HEALTH_LIMIT {
                     bail!("{name} is not well: {}", self.log(&id));
                 }
-                std::thread::sleep(PAUSE);
             }
         }
         Ok(())
