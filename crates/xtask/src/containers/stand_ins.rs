@@ -110,3 +110,24 @@ fn garage() -> Result<PathBuf> {
     run_within(command, GARAGE_LIMIT).context("cannot install garage")?;
     Ok(tools.join("bin/garage"))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_image_of_the_profiles_has_a_stand_in() {
+        let root = crate::workspace::root();
+        for profile in crate::containers::PROFILES {
+            let path = root.join("compose").join(profile).join("compose.yaml");
+            let text = std::fs::read_to_string(path).unwrap();
+            let images = text.lines().filter_map(|line| line.trim().strip_prefix("image: "));
+            for image in images.filter(|image| !image.starts_with("printmill:")) {
+                assert!(of(image).is_some(), "{profile}: {image}");
+            }
+        }
+        let dockerfile = std::fs::read_to_string(root.join("Dockerfile")).unwrap();
+        let base = RUST.image.strip_prefix("docker.io/library/").unwrap();
+        assert!(dockerfile.contains(&format!("FROM {base} ")), "{base}");
+    }
+}
