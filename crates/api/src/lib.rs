@@ -19,6 +19,7 @@ mod router;
 mod serve;
 mod services;
 mod sign;
+mod status;
 mod trace;
 mod uploads;
 
@@ -30,3 +31,4 @@ pub use rest::rules::ContractError;
 pub use router::BuildError;
 pub use serve::serve;
 pub use services::Services;
+pub use status::serve_status;

@@ -160,5 +160,6 @@ fn code(grpc: bool, response: &Response<Body>) -> String {
         return response.status().as_u16().to_string();
     }
     let status = tonic::Status::from_header_map(response.headers());
-    status.map_or(tonic::Code::Ok, |status| status.code()).to_string().replace(' ', "_")
+    // What `Display` says is a sentence.
+    format!("{:?}", status.map_or(tonic::Code::Ok, |status| status.code()))
 }

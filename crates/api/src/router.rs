@@ -13,14 +13,13 @@ use crate::rest::rules::{ContractError, Rules};
 use crate::services::{self, Edge, Services, keda};
 use crate::sign::Signer;
 use crate::trace::Trace;
-use crate::{downloads, uploads};
+use crate::{downloads, status, uploads};
 use axum::body::Body;
 use axum::extract::State;
-use axum::response::IntoResponse;
 use axum::routing::{get, put};
 use axum::{Extension, Router, middleware};
 use bytes::Bytes;
-use http::{HeaderValue, Request, Response, StatusCode, header};
+use http::{HeaderValue, Request, Response, header};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::Semaphore;
@@ -142,9 +141,6 @@ fn router(app: Arc<App>) -> Router {
         .with_state(app)
 }
 
-/// How long `/readyz` waits for the database.
-const READY_WAIT: std::time::Duration = std::time::Duration::from_secs(2);
-
 async fn dispatch(State(app): State<Arc<App>>, request: Request<Body>) -> Response<Body> {
     if is_grpc(request.headers()) {
         app.grpc.call(request).await
@@ -154,16 +150,7 @@ async fn dispatch(State(app): State<Arc<App>>, request: Request<Body>) -> Respon
 }
 
 async fn ready(State(app): State<Arc<App>>) -> Response<Body> {
-    let missing = if app.edge.stopping.is_cancelled() {
-        Some("the node is shutting down")
-    } else {
-        let asked = tokio::time::timeout(READY_WAIT, app.edge.services.database.head()).await;
-        (!matches!(asked, Ok(Ok(_)))).then_some("the database does not answer")
-    };
-    match missing {
-        None => "ready\n".into_response(),
-        Some(missing) => (StatusCode::SERVICE_UNAVAILABLE, format!("{missing}\n")).into_response(),
-    }
+    status::ready(&app.edge.stopping, app.edge.services.database.as_ref()).await
 }
 
 async fn metrics(
@@ -171,7 +158,7 @@ async fn metrics(
     Extension(trace): Extension<Trace>,
 ) -> Response<Body> {
     match &app.metrics_text {
-        Some(text) => typed("text/plain; version=0.0.4; charset=utf-8", text().into()),
+        Some(text) => status::text_of(text),
         None => errors::response(&errors::unknown_method("this node's /metrics"), &trace.own),
     }
 }
@@ -180,7 +167,7 @@ async fn document(State(app): State<Arc<App>>) -> Response<Body> {
     typed("application/json", app.openapi.clone())
 }
 
-fn typed(kind: &'static str, text: Bytes) -> Response<Body> {
+pub(crate) fn typed(kind: &'static str, text: Bytes) -> Response<Body> {
     let mut response = Response::new(Body::from(text));
     response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
     response

@@ -44,49 +44,77 @@ pub async fn serve(
     shutdown: impl Future<Output = ()>,
 ) -> Result<(), BuildError> {
     let stopping = CancellationToken::new();
-    let killed = CancellationToken::new();
     let built = build(services, &options, stopping.clone()).await?;
-    let connections = TaskTracker::new();
-    let places = Arc::new(Semaphore::new(options.connections_max));
-    let mut shutdown = pin!(shutdown);
-    loop {
-        let accepted = async {
-            let place = places.clone().acquire_owned().await;
-            (listener.accept().await, place)
-        };
-        let (stream, place) = tokio::select! {
-            () = &mut shutdown => break,
-            (Ok((stream, _)), place) = accepted => (stream, place),
-            else => {
-                tokio::time::sleep(ACCEPT_PAUSE).await;
-                continue;
-            }
-        };
-        let connection = connection(stream, built.router.clone(), stopping.clone());
-        let killed = killed.clone();
-        connections.spawn(async move {
-            let _place = place;
-            tokio::select! {
-                () = connection => {}
-                () = killed.cancelled() => {}
-            }
-        });
-    }
+    let mut connections = Connections::new(built.router, options.connections_max, stopping);
+    connections.accept(&listener, shutdown).await;
     for name in &built.names {
         built.health.set_service_status(name, ServingStatus::NotServing).await;
     }
     drop(listener);
-    stopping.cancel();
-    connections.close();
-    if tokio::time::timeout(options.drain_timeout, connections.wait()).await.is_err() {
-        tracing::warn!(
-            left = connections.len(),
-            "connections are cut, since draining took too long"
-        );
-        killed.cancel();
-        connections.wait().await;
-    }
+    connections.drain(options.drain_timeout).await;
     Ok(())
+}
+
+/// The connections to one port.
+pub(crate) struct Connections {
+    router: Router,
+    /// Places for connections that are open at the same time.
+    places: Arc<Semaphore>,
+    open: TaskTracker,
+    stopping: CancellationToken,
+    killed: CancellationToken,
+}
+
+impl Connections {
+    /// None yet, and at most so many; `stopping` is cancelled when they shall end.
+    pub(crate) fn new(router: Router, most: usize, stopping: CancellationToken) -> Self {
+        let (open, killed) = (TaskTracker::new(), CancellationToken::new());
+        Self { router, places: Arc::new(Semaphore::new(most)), open, stopping, killed }
+    }
+
+    /// Accepts connections until `shutdown` completes.
+    pub(crate) async fn accept(
+        &mut self,
+        listener: &TcpListener,
+        shutdown: impl Future<Output = ()>,
+    ) {
+        let mut shutdown = pin!(shutdown);
+        loop {
+            let accepted = async {
+                let place = self.places.clone().acquire_owned().await;
+                (listener.accept().await, place)
+            };
+            let (stream, place) = tokio::select! {
+                () = &mut shutdown => return,
+                (Ok((stream, _)), place) = accepted => (stream, place),
+                else => {
+                    tokio::time::sleep(ACCEPT_PAUSE).await;
+                    continue;
+                }
+            };
+            let connection = connection(stream, self.router.clone(), self.stopping.clone());
+            let killed = self.killed.clone();
+            self.open.spawn(async move {
+                let _place = place;
+                tokio::select! {
+                    () = connection => {}
+                    () = killed.cancelled() => {}
+                }
+            });
+        }
+    }
+
+    /// Lets what is under way finish within the time given.
+    pub(crate) async fn drain(self, limit: Duration) {
+        self.stopping.cancel();
+        self.open.close();
+        if tokio::time::timeout(limit, self.open.wait()).await.is_err() {
+            let left = self.open.len();
+            tracing::warn!(left, "connections are cut, since draining took too long");
+            self.killed.cancel();
+            self.open.wait().await;
+        }
+    }
 }
 
 async fn connection(stream: TcpStream, router: Router, stopping: CancellationToken) {

@@ -3,9 +3,10 @@
 use crate::bootstrap;
 use crate::commands::{
     config::ConfigArgs, consumers::ConsumersCommand, demo::DemoArgs, events::EventsCommand,
-    facility::FacilityCommand, keys::KeysCommand, order::OrderArgs, orders::OrdersCommand,
-    queues::QueuesArgs, quote::QuoteArgs, schedules::SchedulesCommand, serve::ServeArgs,
-    tickets::TicketsCommand, up::UpArgs, upload::UploadArgs, workers::WorkersCommand,
+    facility::FacilityCommand, health::HealthArgs, keys::KeysCommand, order::OrderArgs,
+    orders::OrdersCommand, queues::QueuesArgs, quote::QuoteArgs, schedules::SchedulesCommand,
+    serve::ServeArgs, tickets::TicketsCommand, up::UpArgs, upload::UploadArgs,
+    workers::WorkersCommand,
 };
 use crate::failure::Outcome;
 use clap::{Args, Parser, Subcommand};
@@ -83,6 +84,8 @@ pub(crate) enum Command {
     /// List who reads the event log, and have them read again.
     #[command(subcommand)]
     Consumers(ConsumersCommand),
+    /// Ask the process that this configuration describes whether it is well.
+    Health(HealthArgs),
     /// Show the configuration as it takes effect, secrets left out.
     Config(ConfigArgs),
     /// Print shell completions.

@@ -112,7 +112,7 @@ impl Failure {
 }
 
 /// What lies behind an error.
-fn chain(error: &dyn std::error::Error) -> Vec<String> {
+pub(crate) fn chain(error: &dyn std::error::Error) -> Vec<String> {
     let mut causes = vec![];
     let mut next = error.source();
     while let Some(cause) = next {

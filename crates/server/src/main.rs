@@ -1,5 +1,6 @@
 //! The `printmill` binary.
 
+mod ask;
 mod bootstrap;
 mod cli;
 mod commands;

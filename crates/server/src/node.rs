@@ -22,6 +22,7 @@ pub(crate) struct Node {
     backends: Backends,
     telemetry: Telemetry,
     listener: Option<TcpListener>,
+    status: Option<TcpListener>,
     public_url: Url,
     parent: Option<Parent>,
     program: Option<Program>,
@@ -31,8 +32,12 @@ impl Node {
     /// Takes the port, opens the backends and puts in what every node needs.
     pub(crate) async fn open(settings: Settings, telemetry: Telemetry) -> Outcome<Self> {
         let listener = match settings.roles.has(Role::Api) {
-            true => Some(listen(settings.listen).await?),
+            true => Some(listen("listen", settings.listen).await?),
             false => None,
+        };
+        let status = match settings.status_listen {
+            Some(address) => Some(listen("status_listen", address).await?),
+            None => None,
         };
         let backends = crate::wiring::open(&settings).await?;
         bootstrap::seed_facilities(backends.database.as_ref(), backends.clock.now()).await?;
@@ -48,7 +53,7 @@ impl Node {
             Failure::configuration(message, "write it like https://print.example")
         })?;
         let (parent, program) = (None, None);
-        Ok(Self { settings, backends, telemetry, listener, public_url, parent, program })
+        Ok(Self { settings, backends, telemetry, listener, status, public_url, parent, program })
     }
 
     /// A supervisor started it.
@@ -85,7 +90,7 @@ impl Node {
         };
         let metrics = Metrics::register(registry).map_err(unregistered)?;
         let consumed = SubscriptionMetrics::register(registry).map_err(unregistered)?;
-        let listener = self.listener.take();
+        let (listener, status) = (self.listener.take(), self.status.take());
         let serving = async {
             let Some(listener) = listener else { return Ok(()) };
             let Self { settings, backends, telemetry, public_url, .. } = &self;
@@ -119,21 +124,39 @@ impl Node {
             shutdown.cancel();
             supervised
         };
-        let (served, (), (), supervised) = tokio::join!(serving, working, dispatching, supervising);
-        served.and(supervised)
+        let roles = async {
+            let (served, (), (), supervised) =
+                tokio::join!(serving, working, dispatching, supervising);
+            served.and(supervised)
+        };
+        let ended = CancellationToken::new();
+        let status = async {
+            let Some(listener) = status else { return };
+            let (database, text) = (self.backends.database.clone(), self.telemetry.metrics_text());
+            let (stopping, ended) = (shutdown.clone(), ended.clone().cancelled_owned());
+            printmill_api::serve_status(listener, database, text, stopping, ended).await;
+        };
+        let outcome = async {
+            let _ended = ended.clone().drop_guard();
+            roles.await
+        };
+        tokio::join!(outcome, status).0
     }
 }
 
-async fn listen(address: SocketAddr) -> Outcome<TcpListener> {
+async fn listen(setting: &str, address: SocketAddr) -> Outcome<TcpListener> {
+    let (flag, variable) = (setting.replace('_', "-"), setting.to_uppercase());
     TcpListener::bind(address).await.map_err(|error| match error.kind() {
         std::io::ErrorKind::AddrInUse => Failure::new(
             Code::AddressInUse,
             format!("another program listens on {address}"),
-            "stop it, or listen elsewhere with --listen 127.0.0.1:PORT (PRINTMILL_LISTEN); port 0 \
-             takes a free one",
+            format!(
+                "stop it, or listen elsewhere with --{flag} 127.0.0.1:PORT (PRINTMILL_{variable}); \
+                 port 0 takes a free one"
+            ),
         ),
         _ => Failure::configuration(
-            format!("cannot listen on 'listen' = {address}: {error}"),
+            format!("cannot listen on '{setting}' = {address}: {error}"),
             "use an address of this machine and a port that this user may take",
         ),
     })

@@ -1,21 +1,12 @@
 //! Spot notices: what says that this machine will be taken away soon.
 
-use bytes::Bytes;
-use http::{Method, Request, Response, StatusCode};
-use http_body_util::{BodyExt, Empty, Limited};
-use hyper::body::Incoming;
-use hyper_util::client::legacy::Client;
-use hyper_util::client::legacy::connect::HttpConnector;
-use hyper_util::rt::TokioExecutor;
+use crate::ask::{AskError, send, text};
+use http::{Method, StatusCode};
 use std::path::PathBuf;
 use std::time::Duration;
 
 /// How often to ask. Clouds give 30 seconds to two minutes.
 const PERIOD: Duration = Duration::from_secs(2);
-/// How long an answer may take. Metadata services are on the same machine.
-const ANSWER_LIMIT: Duration = Duration::from_secs(2);
-/// Answers are read up to so many bytes.
-const ANSWER_BYTES_MAX: usize = 4 * 1024;
 /// Where the metadata service of Amazon EC2 is.
 const AWS: &str = "http://169.254.169.254";
 /// Where the metadata service of Google Compute Engine is.
@@ -32,21 +23,6 @@ pub(crate) enum Notice {
     File(PathBuf),
     /// An address that answers with a success.
     Http(String),
-}
-
-/// Why it is not known whether there is a notice.
-#[derive(Debug, thiserror::Error)]
-enum AskError {
-    #[error("the request cannot be written")]
-    Request(#[from] http::Error),
-    #[error("there is no answer")]
-    Send(#[from] hyper_util::client::legacy::Error),
-    #[error("the answer broke off")]
-    Read(#[source] Box<dyn std::error::Error + Send + Sync>),
-    #[error("there is no answer within {ANSWER_LIMIT:?}")]
-    Late(#[from] tokio::time::error::Elapsed),
-    #[error("the answer is {0}")]
-    Status(StatusCode),
 }
 
 impl Notice {
@@ -118,35 +94,13 @@ impl Notice {
     }
 }
 
-async fn send(
-    method: Method,
-    address: &str,
-    header: Option<(&str, &str)>,
-) -> Result<Response<Incoming>, AskError> {
-    let mut request = Request::builder().method(method).uri(address);
-    if let Some((name, value)) = header {
-        request = request.header(name, value);
-    }
-    let client: Client<_, Empty<Bytes>> =
-        Client::builder(TokioExecutor::new()).pool_max_idle_per_host(0).build(HttpConnector::new());
-    let answer = client.request(request.body(Empty::new())?);
-    Ok(tokio::time::timeout(ANSWER_LIMIT, answer).await??)
-}
-
-/// The text of a success.
-async fn text(answer: Response<Incoming>) -> Result<String, AskError> {
-    if !answer.status().is_success() {
-        return Err(AskError::Status(answer.status()));
-    }
-    let body = Limited::new(answer.into_body(), ANSWER_BYTES_MAX).collect();
-    let body = tokio::time::timeout(ANSWER_LIMIT, body).await?.map_err(AskError::Read)?;
-    Ok(String::from_utf8_lossy(&body.to_bytes()).into_owned())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use bytes::Bytes;
+    use http::{Request, Response};
     use http_body_util::Full;
+    use hyper::body::Incoming;
     use hyper::service::service_fn;
     use hyper_util::rt::TokioIo;
     use std::convert::Infallible;

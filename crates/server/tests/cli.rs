@@ -52,6 +52,7 @@ const COMMANDS: &[&[&str]] = &[
     &["consumers", "list"],
     &["consumers", "replay"],
     &["consumers", "resume"],
+    &["health"],
     &["config"],
     &["completions"],
 ];

@@ -1,5 +1,7 @@
 //! The project's own checks. `cargo xtask test` runs all that CI runs.
 
+mod compose;
+mod containers;
 mod dependencies;
 mod errors;
 mod report;
@@ -48,6 +50,9 @@ enum Task {
     /// Real servers for tests: install them, or run a command beside one of each.
     #[command(subcommand)]
     Servers(servers::Task),
+    /// Real containers: build the image, and bring the compose profiles up with Podman.
+    #[command(subcommand)]
+    Containers(containers::Task),
     /// Check that every error code has its page, and every page its code.
     Errors {
         /// Write the index of the pages anew.
@@ -74,6 +79,7 @@ fn run(arguments: Arguments) -> Result<()> {
         Task::Dependencies { bless } => dependencies::check(&root, bless)?.into_result(),
         Task::Sim { arguments } => steps::simulate(&Surroundings::find(root)?, &arguments),
         Task::Servers(task) => servers::task(task),
+        Task::Containers(task) => containers::task(&Surroundings::find(root)?, task),
         Task::Errors { bless } => errors::check(&root, bless)?.into_result(),
     }
 }

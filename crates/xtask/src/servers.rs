@@ -61,7 +61,14 @@ fn install_s3s_fs() -> Result<()> {
 }
 
 fn install_packages() -> Result<()> {
-    let mut packages: Vec<&str> = ALL.iter().flat_map(|server| server.packages).copied().collect();
+    let packages: Vec<&str> = ALL.iter().flat_map(|server| server.packages).copied().collect();
+    install_debian(&packages)
+}
+
+/// Installs those of Debian's packages that are missing, or says why it does not; what they bring
+/// is not started.
+pub(crate) fn install_debian(packages: &[&str]) -> Result<()> {
+    let mut packages = packages.to_vec();
     packages.retain(|package| !installed(package));
     if packages.is_empty() {
         return Ok(());

@@ -8,7 +8,7 @@ use clap::Args;
 
 use crate::servers::{self, Servers};
 use crate::surroundings::{Surroundings, run as run_command, run_within};
-use crate::{dependencies, errors, tidy};
+use crate::{compose, dependencies, errors, tidy};
 
 const CARGO_DENY_VERSION: &str = "0.20.2";
 /// All of the workspace, with all that a build for any backend has.
@@ -46,7 +46,7 @@ struct Step {
     run: fn(&Surroundings) -> Result<Outcome>,
 }
 
-const STEPS: [Step; 10] = [
+const STEPS: [Step; 11] = [
     Step {
         name: "format",
         does: "the code is formatted",
@@ -70,6 +70,16 @@ const STEPS: [Step; 10] = [
         does: "every error code has its page",
         remedy: "write or remove the page; then `cargo xtask errors --bless`",
         run: |around| passed(errors::check(&around.root, false)?.into_result()),
+    },
+    Step {
+        name: "compose",
+        does: "the image's Dockerfile, the compose files, the dashboard",
+        remedy: "each fault says what to change",
+        run: |around| match compose::check(&around.root)? {
+            true => Ok(Outcome::Passed),
+            false if around.in_ci => bail!("python3 is missing"),
+            false => Ok(Outcome::Skipped("python3 is not installed".to_owned())),
+        },
     },
     Step {
         name: "clippy",

@@ -12,6 +12,7 @@ mod outside;
 mod rest;
 mod schedules;
 mod shutdown;
+mod status;
 mod stream;
 mod wire;
 mod work;

@@ -10,6 +10,7 @@ mod python_worker;
 mod queue_lost;
 mod shipped;
 mod startup;
+mod status;
 mod storage_trouble;
 mod supervised;
 mod worker_killed;

@@ -5,6 +5,7 @@ pub(crate) mod consumers;
 pub(crate) mod demo;
 pub(crate) mod events;
 pub(crate) mod facility;
+pub(crate) mod health;
 pub(crate) mod keys;
 pub(crate) mod order;
 pub(crate) mod orders;
@@ -59,6 +60,7 @@ pub(crate) fn run(cli: Cli) -> Outcome {
         Command::Consumers(command) => {
             client_runtime()?.block_on(consumers::run(&command, file, json))
         }
+        Command::Health(args) => client_runtime()?.block_on(health::run(&args, file, json)),
         Command::Config(args) => config::run(&args, file, json),
         Command::Completions(CompletionsArgs { shell }) => {
             let mut script = vec![];

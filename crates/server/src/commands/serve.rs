@@ -35,7 +35,11 @@ pub(crate) struct ServeArgs {
 
 /// Runs the configured roles.
 pub(crate) async fn run(args: &ServeArgs, file: Option<&Path>, json: bool) -> Outcome {
-    let settings = Config::load(file, &args.flags)?.settings;
+    let mut settings = Config::load(file, &args.flags)?.settings;
+    if args.supervised {
+        // It inherits the settings of its supervisor, which has that port.
+        settings.status_listen = None;
+    }
     let shutdown = shutdown_on_signal()?;
     let parent = args.supervised.then(|| Parent::listen(shutdown.clone()));
     let program = match settings.roles.has(Role::Supervisor) {

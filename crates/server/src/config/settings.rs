@@ -70,6 +70,10 @@ settings! {
          signing key, files being made";
     listen: SocketAddr, false, "\"127.0.0.1:7070\"",
         "The address and port that the api role listens on";
+    status_listen: Option<SocketAddr>, false, "\"127.0.0.1:7071\"",
+        "An address and port for those who look after the process, with /healthz, /readyz and \
+         /metrics only, whatever its roles. Unset: the api role has them on its own port, and \
+         other roles have none";
     public_url: Option<String>, false, "\"https://print.example\"",
         "How clients reach this node; signed links begin with it. Unset: http:// and the address \
          listened on";
@@ -252,6 +256,7 @@ impl Default for Settings {
         Self {
             data: "./printmill-data".into(),
             listen: SocketAddr::from(([127, 0, 0, 1], 7070)),
+            status_listen: None,
             public_url: None,
             roles: Roles::all(),
             database: None,

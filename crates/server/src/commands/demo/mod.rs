@@ -8,19 +8,23 @@ mod screen;
 mod summary;
 
 use crate::bootstrap;
-use crate::config::{Config, Flags, Roles};
+use crate::commands::keys;
+use crate::config::{Config, Flags, Roles, Settings};
 use crate::failure::{Failure, Outcome};
 use crate::node::Node;
 use crate::output;
 use crate::signals::shutdown_on_signal;
 use crate::telemetry::{self, LogTo};
+use crate::wiring::Backends;
 use clap::Args;
 use facilities::Facilities;
 use journey::Journey;
+use printmill_backend::{Clock, Database, SystemClock};
 use printmill_client::Client;
 use printmill_domain::problem::Code;
 use screen::Screen;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
@@ -40,10 +44,14 @@ through the public API with API keys, as any other program would.
 The PDF stays in the data folder under demo/. The exit code is 0 only if the order was shipped and
 the PDF, read again, is valid. It can be run again and again.
 
+With --server it plays on nodes that run already. Its simulated facilities take whatever print jobs
+there are, so it is not for a deployment that prints.
+
 Examples:
   printmill demo
   printmill demo --photos ~/Pictures/holiday
-  printmill demo --keep                    leave the node running to look around")]
+  printmill demo --keep                    leave the node running to look around
+  printmill demo --server http://127.0.0.1:7070    on nodes that run with this configuration")]
 pub(crate) struct DemoArgs {
     /// Your own photos (JPEG or PNG) instead of pictures that it makes itself.
     #[arg(long, value_name = "DIR")]
@@ -51,6 +59,10 @@ pub(crate) struct DemoArgs {
     /// The data folder.
     #[arg(long, value_name = "DIR")]
     data: Option<PathBuf>,
+    /// Nodes that run already, instead of one started here. The keys are made in the database of
+    /// the configuration, and revoked afterwards.
+    #[arg(long, value_name = "URL", conflicts_with = "keep")]
+    server: Option<String>,
     /// Leave the node running afterwards, until Ctrl-C.
     #[arg(long)]
     keep: bool,
@@ -74,10 +86,42 @@ pub(crate) async fn run(args: &DemoArgs, file: Option<&Path>, json: bool) -> Out
     let mut settings = Config::load(file, &flags)?.settings;
     settings.roles = Roles::all();
     settings.public_url = None;
+    settings.status_listen = None;
     crate::wiring::make_data_folder(&settings)?;
     let folder = settings.data.join("demo");
     let made = std::fs::create_dir_all(&folder);
     made.map_err(|error| Failure::io("make the folder", &folder, &error))?;
+    match &args.server {
+        Some(server) => {
+            let database = keys::open(file, &flags).await?;
+            on_server(args, server, database, folder, json).await
+        }
+        None => on_own_node(args, settings, folder, json).await,
+    }
+}
+
+/// Plays on nodes that run already.
+async fn on_server(
+    args: &DemoArgs,
+    server: &str,
+    database: Arc<dyn Database>,
+    folder: PathBuf,
+    json: bool,
+) -> Outcome {
+    let signalled = shutdown_on_signal()?;
+    let screen = Screen::new(json);
+    screen.title("Printmill demo: an order, from photos to shipped");
+    screen.note(&format!("on the nodes at {server}"));
+    let address = server.trim_end_matches('/').to_owned();
+    let stage = Stage::prepare(args, address, database, Arc::new(SystemClock), folder).await?;
+    let played = stage.play_within_limit(args, &screen, &signalled).await;
+    screen.clear();
+    stage.facilities.stop().await;
+    played.and(stage.revoke_keys().await)
+}
+
+/// Plays on a node that is started for it.
+async fn on_own_node(args: &DemoArgs, settings: Settings, folder: PathBuf, json: bool) -> Outcome {
     let log_path = folder.join("demo.log");
     let log = std::fs::File::create(&log_path);
     let log = log.map_err(|error| Failure::io("write", &log_path, &error))?;
@@ -88,16 +132,13 @@ pub(crate) async fn run(args: &DemoArgs, file: Option<&Path>, json: bool) -> Out
     screen.title("Printmill demo: an order, from photos to shipped");
     let node = Node::open(settings, telemetry).await?;
     let stop = CancellationToken::new();
-    let stage = Stage::prepare(args, &node, folder).await?;
+    let address = node.address().map(|address| format!("http://{address}")).unwrap_or_default();
+    let Backends { database, clock, .. } = node.backends().clone();
+    let stage = Stage::prepare(args, address, database, clock, folder).await?;
     screen.note(&format!("node up at {}, log in {}", stage.address, log_path.display()));
     let running = tokio::spawn(node.run(stop.clone()));
 
-    let played = tokio::select! {
-        played = stage.play(args, &screen) => played,
-        () = tokio::time::sleep(Duration::from_secs(args.time_limit)) => Err(too_slow(args)),
-        () = signalled.cancelled() => Err(interrupted()),
-    };
-    let played = match played {
+    let played = match stage.play_within_limit(args, &screen, &signalled).await {
         Ok(()) if args.keep => {
             stage.show_keys(json);
             signalled.cancelled().await;
@@ -126,16 +167,18 @@ struct Stage {
     key: printmill_domain::api_key::PresentedKey,
     client: Client,
     facilities: Facilities,
-    database: std::sync::Arc<dyn printmill_backend::Database>,
-    clock: std::sync::Arc<dyn printmill_backend::Clock>,
+    database: Arc<dyn Database>,
+    clock: Arc<dyn Clock>,
 }
 
 impl Stage {
-    async fn prepare(args: &DemoArgs, node: &Node, folder: PathBuf) -> Outcome<Self> {
-        let backends = node.backends();
-        let (database, clock) = (backends.database.clone(), backends.clock.clone());
-        let address = node.address().map(|address| format!("http://{address}"));
-        let address = address.unwrap_or_default();
+    async fn prepare(
+        args: &DemoArgs,
+        address: String,
+        database: Arc<dyn Database>,
+        clock: Arc<dyn Clock>,
+        folder: PathBuf,
+    ) -> Outcome<Self> {
         let key = bootstrap::demo_key(database.as_ref(), clock.now()).await?;
         let client = Client::connect(&address, Some(&key.reveal()))?;
         let press_time = Duration::from_secs(args.press_time);
@@ -143,6 +186,19 @@ impl Stage {
         let facilities =
             Facilities::with_keys(database.as_ref(), clock.now(), press_time, spool).await?;
         Ok(Self { address, folder, key, client, facilities, database, clock })
+    }
+
+    async fn play_within_limit(
+        &self,
+        args: &DemoArgs,
+        screen: &Screen,
+        signalled: &CancellationToken,
+    ) -> Outcome {
+        tokio::select! {
+            played = self.play(args, screen) => played,
+            () = tokio::time::sleep(Duration::from_secs(args.time_limit)) => Err(too_slow(args)),
+            () = signalled.cancelled() => Err(interrupted()),
+        }
     }
 
     async fn play(&self, args: &DemoArgs, screen: &Screen) -> Outcome {
