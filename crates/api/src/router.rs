@@ -6,7 +6,7 @@ use crate::errors;
 use crate::grpc::Grpc;
 use crate::links::Links;
 use crate::observe::{Metrics, is_grpc, observe};
-use crate::options::{ApiOptions, ContinueTrace, MetricsText};
+use crate::options::{ApiOptions, ContinueTrace, MetricsText, Unanswered};
 use crate::rest::Rest;
 use crate::rest::openapi;
 use crate::rest::rules::{ContractError, Rules};
@@ -48,6 +48,7 @@ pub(crate) struct App {
     pub(crate) idle_timeout: Duration,
     pub(crate) continue_trace: Option<ContinueTrace>,
     metrics_text: Option<MetricsText>,
+    unanswered: Option<Unanswered>,
     openapi: Bytes,
 }
 
@@ -122,6 +123,7 @@ pub(crate) async fn build(
         idle_timeout: options.idle_timeout,
         continue_trace: options.continue_trace.clone(),
         metrics_text: options.metrics_text.clone(),
+        unanswered: options.unanswered.clone(),
         openapi: openapi.into(),
     });
     Ok(Built { router: router(app), health, names })
@@ -161,7 +163,14 @@ async fn ready(State(app): State<Arc<App>>) -> Response<Body> {
         (!matches!(asked, Ok(Ok(_)))).then_some("the database does not answer")
     };
     match missing {
-        None => "ready\n".into_response(),
+        None => {
+            let unanswered = app.unanswered.as_ref().map(|ask| ask()).unwrap_or_default();
+            match unanswered.is_empty() {
+                true => "ready\n".into_response(),
+                // Taking the node out of service would keep users from all the rest as well.
+                false => format!("ready, without: {}\n", unanswered.join(", ")).into_response(),
+            }
+        }
         Some(missing) => (StatusCode::SERVICE_UNAVAILABLE, format!("{missing}\n")).into_response(),
     }
 }

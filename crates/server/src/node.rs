@@ -11,6 +11,7 @@ use crate::wiring::Backends;
 use printmill_domain::problem::Code;
 use printmill_engine::metrics::Metrics;
 use printmill_engine::subscription::SubscriptionMetrics;
+use printmill_resilience::Resilience;
 use std::net::SocketAddr;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -34,7 +35,8 @@ impl Node {
             true => Some(listen(settings.listen).await?),
             false => None,
         };
-        let backends = crate::wiring::open(&settings).await?;
+        let resilience = Resilience::register(&telemetry.registry).map_err(unregistered)?;
+        let backends = crate::wiring::open(&settings, resilience).await?;
         bootstrap::seed_facilities(backends.database.as_ref(), backends.clock.now()).await?;
         bootstrap::seed_schedules(&settings, backends.database.as_ref(), backends.clock.now())
             .await?;
@@ -79,10 +81,6 @@ impl Node {
     /// Runs its roles until `shutdown`, then drains. A role that fails stops the others.
     pub(crate) async fn run(mut self, shutdown: CancellationToken) -> Outcome {
         let registry = &self.telemetry.registry;
-        let unregistered = |error: prometheus::Error| {
-            let message = format!("the counters cannot be registered: {error}");
-            Failure::new(Code::Internal, message, "report this")
-        };
         let metrics = Metrics::register(registry).map_err(unregistered)?;
         let consumed = SubscriptionMetrics::register(registry).map_err(unregistered)?;
         let listener = self.listener.take();
@@ -122,6 +120,11 @@ impl Node {
         let (served, (), (), supervised) = tokio::join!(serving, working, dispatching, supervising);
         served.and(supervised)
     }
+}
+
+fn unregistered(error: prometheus::Error) -> Failure {
+    let message = format!("the counters cannot be registered: {error}");
+    Failure::new(Code::Internal, message, "report this")
 }
 
 async fn listen(address: SocketAddr) -> Outcome<TcpListener> {

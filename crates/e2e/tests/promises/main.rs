@@ -8,6 +8,7 @@ mod node_killed;
 mod python_worker;
 mod queue_lost;
 mod shipped;
+mod slow_store;
 mod startup;
 mod storage_trouble;
 mod supervised;

@@ -12,6 +12,7 @@ use printmill_engine::command::Commands;
 use printmill_engine::lease::Leases;
 use printmill_engine::operations::Operations;
 use printmill_engine::settle::Settling;
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -44,6 +45,8 @@ pub(crate) async fn run(
     let mut options = ApiOptions::new(public_url.clone(), bootstrap::signing_key(settings)?);
     options.metrics_text = Some(telemetry.metrics_text());
     options.registry = Some(telemetry.registry.clone());
+    let resilience = backends.resilience.clone();
+    options.unanswered = Some(Arc::new(move || resilience.left_alone()));
     options.continue_trace = telemetry.continue_trace.clone();
     options.keda = settings.keda == Switch::On;
     options.drain_timeout = Duration::from_secs(settings.drain_seconds);
