@@ -25,7 +25,7 @@ mod uploads;
 
 pub use options::{
     ApiOptions, ContinueTrace, HEADER_BYTES_MAX, LINK_LIFE, MESSAGE_BYTES_MAX, MetricsText,
-    PAGE_SIZE_DEFAULT, PAGE_SIZE_MAX,
+    PAGE_SIZE_DEFAULT, PAGE_SIZE_MAX, Unanswered,
 };
 pub use rest::rules::ContractError;
 pub use router::BuildError;

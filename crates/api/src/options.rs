@@ -24,6 +24,9 @@ pub type MetricsText = Arc<dyn Fn() -> String + Send + Sync>;
 /// Ties a request's span to the trace that its `traceparent` names.
 pub type ContinueTrace = Arc<dyn Fn(&tracing::Span, &str) + Send + Sync>;
 
+/// Names the backends that do not answer: `blobs`, `queue`.
+pub type Unanswered = Arc<dyn Fn() -> Vec<&'static str> + Send + Sync>;
+
 /// How to serve.
 #[derive(Clone)]
 pub struct ApiOptions {
@@ -35,6 +38,8 @@ pub struct ApiOptions {
     pub metrics_text: Option<MetricsText>,
     /// Where the edge registers its own counters.
     pub registry: Option<prometheus::Registry>,
+    /// What `/readyz` says is missing beside the database, without which the node still serves.
+    pub unanswered: Option<Unanswered>,
     /// Called with each request's span and `traceparent`.
     pub continue_trace: Option<ContinueTrace>,
     /// Whether KEDA may ask how many workers there should be. It can send no key, so that whoever
@@ -71,6 +76,7 @@ impl ApiOptions {
             signing_key,
             metrics_text: None,
             registry: None,
+            unanswered: None,
             continue_trace: None,
             keda: false,
             request_timeout: Duration::from_secs(30),

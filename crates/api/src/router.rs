@@ -6,7 +6,7 @@ use crate::errors;
 use crate::grpc::Grpc;
 use crate::links::Links;
 use crate::observe::{Metrics, is_grpc, observe};
-use crate::options::{ApiOptions, ContinueTrace, MetricsText};
+use crate::options::{ApiOptions, ContinueTrace, MetricsText, Unanswered};
 use crate::rest::Rest;
 use crate::rest::openapi;
 use crate::rest::rules::{ContractError, Rules};
@@ -47,6 +47,7 @@ pub(crate) struct App {
     pub(crate) idle_timeout: Duration,
     pub(crate) continue_trace: Option<ContinueTrace>,
     metrics_text: Option<MetricsText>,
+    unanswered: Option<Unanswered>,
     openapi: Bytes,
 }
 
@@ -121,6 +122,7 @@ pub(crate) async fn build(
         idle_timeout: options.idle_timeout,
         continue_trace: options.continue_trace.clone(),
         metrics_text: options.metrics_text.clone(),
+        unanswered: options.unanswered.clone(),
         openapi: openapi.into(),
     });
     Ok(Built { router: router(app), health, names })
@@ -150,7 +152,8 @@ async fn dispatch(State(app): State<Arc<App>>, request: Request<Body>) -> Respon
 }
 
 async fn ready(State(app): State<Arc<App>>) -> Response<Body> {
-    status::ready(&app.edge.stopping, app.edge.services.database.as_ref()).await
+    let Edge { stopping, services, .. } = &app.edge;
+    status::ready(stopping, services.database.as_ref(), app.unanswered.as_ref()).await
 }
 
 async fn metrics(

@@ -1,7 +1,7 @@
 //! Whether a node is well, and its counters: on the edge's port, and on one of its own for nodes
 //! that serve no clients.
 
-use crate::options::MetricsText;
+use crate::options::{MetricsText, Unanswered};
 use crate::router::typed;
 use crate::serve::Connections;
 use axum::Router;
@@ -29,6 +29,7 @@ const DRAIN: Duration = Duration::from_secs(1);
 struct Status {
     database: Arc<dyn Database>,
     text: MetricsText,
+    unanswered: Option<Unanswered>,
     stopping: CancellationToken,
 }
 
@@ -39,6 +40,7 @@ pub async fn serve_status(
     listener: TcpListener,
     database: Arc<dyn Database>,
     text: MetricsText,
+    unanswered: Option<Unanswered>,
     stopping: CancellationToken,
     ended: impl Future<Output = ()>,
 ) {
@@ -47,28 +49,39 @@ pub async fn serve_status(
         .route(
             "/readyz",
             get(async |State(status): State<Status>| {
-                ready(&status.stopping, status.database.as_ref()).await
+                let Status { stopping, database, unanswered, .. } = &status;
+                ready(stopping, database.as_ref(), unanswered.as_ref()).await
             }),
         )
         .route("/metrics", get(async |State(status): State<Status>| text_of(&status.text)))
-        .with_state(Status { database, text, stopping });
+        .with_state(Status { database, text, unanswered, stopping });
     let mut connections = Connections::new(router, CONNECTIONS_MAX, CancellationToken::new());
     connections.accept(&listener, ended).await;
     drop(listener);
     connections.drain(DRAIN).await;
 }
 
-/// The answer to `/readyz`: 503 while the node shuts down or its database does not answer.
-pub(crate) async fn ready(stopping: &CancellationToken, database: &dyn Database) -> Response<Body> {
+/// The answer to `/readyz`: 503 while the node shuts down or its database does not answer. It names
+/// other backends that do not.
+pub(crate) async fn ready(
+    stopping: &CancellationToken,
+    database: &dyn Database,
+    unanswered: Option<&Unanswered>,
+) -> Response<Body> {
     let missing = if stopping.is_cancelled() {
         Some("the node is shutting down")
     } else {
         let asked = tokio::time::timeout(READY_WAIT, database.head()).await;
         (!matches!(asked, Ok(Ok(_)))).then_some("the database does not answer")
     };
-    match missing {
-        None => "ready\n".into_response(),
-        Some(missing) => (StatusCode::SERVICE_UNAVAILABLE, format!("{missing}\n")).into_response(),
+    if let Some(missing) = missing {
+        return (StatusCode::SERVICE_UNAVAILABLE, format!("{missing}\n")).into_response();
+    }
+    let unanswered = unanswered.map(|ask| ask()).unwrap_or_default();
+    match unanswered.is_empty() {
+        true => "ready\n".into_response(),
+        // Taking the node out of service would keep users from all the rest as well.
+        false => format!("ready, without: {}\n", unanswered.join(", ")).into_response(),
     }
 }
 

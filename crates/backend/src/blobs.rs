@@ -77,6 +77,11 @@ impl Blobs {
         Self { signer: Some(signer), ..self }
     }
 
+    /// The same, over what `wrap` makes of the store.
+    pub fn over(self, wrap: impl FnOnce(Arc<dyn ObjectStore>) -> Arc<dyn ObjectStore>) -> Self {
+        Self { store: wrap(self.store), ..self }
+    }
+
     /// Whether the store signs links itself.
     pub fn signs(&self) -> bool {
         self.signer.is_some()
@@ -390,34 +395,48 @@ fn failed(
     operation: &'static str,
     error: object_store::Error,
 ) -> BackendError {
-    let io = io_cause(&error);
-    let (fault, detail) = match (&error, io) {
-        (object_store::Error::NotFound { .. }, _) => (Fault::NotFound, "it is not there"),
-        (_, Some(std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded)) => {
-            (Fault::Full, "no space is left")
+    if let Some(BackendError { detail, .. }) = cause::<BackendError>(&error) {
+        // Not the store's own failure, but of what guards it.
+        return BackendError::new(fault_of(&error), backend, operation, detail.clone());
+    }
+    let fault = fault_of(&error);
+    let detail = match fault {
+        Fault::NotFound => "it is not there",
+        Fault::Full => "no space is left",
+        Fault::ReadOnly if cause::<std::io::Error>(&error).is_some() => "it may not be written to",
+        Fault::ReadOnly => "the store does not allow it",
+        Fault::Rejected => "the store does not do that",
+        Fault::Unavailable | Fault::Corrupt | Fault::Other => {
+            "the store did not answer as it should"
         }
-        (
-            _,
-            Some(std::io::ErrorKind::ReadOnlyFilesystem | std::io::ErrorKind::PermissionDenied),
-        ) => (Fault::ReadOnly, "it may not be written to"),
-        (
-            object_store::Error::PermissionDenied { .. }
-            | object_store::Error::Unauthenticated { .. },
-            _,
-        ) => (Fault::ReadOnly, "the store does not allow it"),
-        (object_store::Error::NotSupported { .. } | object_store::Error::InvalidPath { .. }, _) => {
-            (Fault::Rejected, "the store does not do that")
-        }
-        _ => (Fault::Unavailable, "the store did not answer as it should"),
     };
     BackendError::new(fault, backend, operation, detail).because(error)
 }
 
-fn io_cause(error: &object_store::Error) -> Option<std::io::ErrorKind> {
+/// What kind of failure a store's error is.
+pub fn fault_of(error: &object_store::Error) -> Fault {
+    use object_store::Error;
+    use std::io::ErrorKind;
+    if let Some(guard) = cause::<BackendError>(error) {
+        return guard.fault;
+    }
+    let io = cause::<std::io::Error>(error).map(std::io::Error::kind);
+    match (error, io) {
+        (Error::NotFound { .. }, _) => Fault::NotFound,
+        (_, Some(ErrorKind::StorageFull | ErrorKind::QuotaExceeded)) => Fault::Full,
+        (_, Some(ErrorKind::ReadOnlyFilesystem | ErrorKind::PermissionDenied)) => Fault::ReadOnly,
+        (Error::PermissionDenied { .. } | Error::Unauthenticated { .. }, _) => Fault::ReadOnly,
+        (Error::NotSupported { .. } | Error::InvalidPath { .. }, _) => Fault::Rejected,
+        _ => Fault::Unavailable,
+    }
+}
+
+/// The first error of a type among those that caused an error.
+fn cause<E: std::error::Error + 'static>(error: &object_store::Error) -> Option<&E> {
     let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(error);
     while let Some(current) = cause {
-        if let Some(io) = current.downcast_ref::<std::io::Error>() {
-            return Some(io.kind());
+        if let Some(found) = current.downcast_ref::<E>() {
+            return Some(found);
         }
         cause = current.source();
     }

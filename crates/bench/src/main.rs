@@ -5,6 +5,7 @@
 
 mod counts;
 mod footprint;
+mod guard;
 mod intake;
 mod jobs;
 mod latency;
@@ -43,6 +44,8 @@ enum What {
     Queues(queues::Options),
     /// What statistics cost with a million tickets parked.
     Counts(counts::Options),
+    /// What a call to a backend costs on its way through what guards it.
+    Guard(guard::Options),
     /// How many workers: Printmill's policy against KEDA's and AWS's, simulated.
     Scaling(scaling::Options),
     /// Everything, with its defaults.
@@ -64,12 +67,14 @@ async fn main() -> anyhow::Result<()> {
         What::Jobs(options) => jobs::run(&options).await,
         What::Queues(options) => queues::run(&options).await,
         What::Counts(options) => counts::run(&options).await,
+        What::Guard(options) => guard::run(&options).await,
         What::All => {
             footprint::run(&footprint::Options::default()).await?;
             intake::run(&intake::Options::default()).await?;
             latency::run(&latency::Options::default()).await?;
             jobs::run(&jobs::Options::default()).await?;
             queues::run(&queues::Options::default()).await?;
+            guard::run(&guard::Options::default()).await?;
             counts::run(&counts::Options::default()).await
         }
     }

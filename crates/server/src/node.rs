@@ -11,6 +11,7 @@ use crate::wiring::Backends;
 use printmill_domain::problem::Code;
 use printmill_engine::metrics::Metrics;
 use printmill_engine::subscription::SubscriptionMetrics;
+use printmill_resilience::Resilience;
 use std::net::SocketAddr;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -39,7 +40,8 @@ impl Node {
             Some(address) => Some(listen("status_listen", address).await?),
             None => None,
         };
-        let backends = crate::wiring::open(&settings).await?;
+        let resilience = Resilience::register(&telemetry.registry).map_err(unregistered)?;
+        let backends = crate::wiring::open(&settings, resilience).await?;
         bootstrap::seed_facilities(backends.database.as_ref(), backends.clock.now()).await?;
         bootstrap::seed_schedules(&settings, backends.database.as_ref(), backends.clock.now())
             .await?;
@@ -84,10 +86,6 @@ impl Node {
     /// Runs its roles until `shutdown`, then drains. A role that fails stops the others.
     pub(crate) async fn run(mut self, shutdown: CancellationToken) -> Outcome {
         let registry = &self.telemetry.registry;
-        let unregistered = |error: prometheus::Error| {
-            let message = format!("the counters cannot be registered: {error}");
-            Failure::new(Code::Internal, message, "report this")
-        };
         let metrics = Metrics::register(registry).map_err(unregistered)?;
         let consumed = SubscriptionMetrics::register(registry).map_err(unregistered)?;
         let (listener, status) = (self.listener.take(), self.status.take());
@@ -134,7 +132,9 @@ impl Node {
             let Some(listener) = status else { return };
             let (database, text) = (self.backends.database.clone(), self.telemetry.metrics_text());
             let (stopping, ended) = (shutdown.clone(), ended.clone().cancelled_owned());
-            printmill_api::serve_status(listener, database, text, stopping, ended).await;
+            let unanswered = Some(self.backends.unanswered());
+            printmill_api::serve_status(listener, database, text, unanswered, stopping, ended)
+                .await;
         };
         let outcome = async {
             let _ended = ended.clone().drop_guard();
@@ -142,6 +142,11 @@ impl Node {
         };
         tokio::join!(outcome, status).0
     }
+}
+
+fn unregistered(error: prometheus::Error) -> Failure {
+    let message = format!("the counters cannot be registered: {error}");
+    Failure::new(Code::Internal, message, "report this")
 }
 
 async fn listen(setting: &str, address: SocketAddr) -> Outcome<TcpListener> {

@@ -5,6 +5,7 @@ use crate::failure::{Failure, Outcome};
 use printmill_adapter_memory as memory;
 use printmill_backend::{Blobs, Clock, Database, PaymentGateway, Queue, SystemClock};
 use printmill_domain::problem::Code;
+use printmill_resilience::Resilience;
 use std::sync::Arc;
 
 /// Where a database may be, and the feature that brings each.
@@ -47,22 +48,34 @@ pub(crate) struct Backends {
     pub(crate) payments: Arc<dyn PaymentGateway>,
     /// Tells the time.
     pub(crate) clock: Arc<dyn Clock>,
+    /// What every call to the others goes through.
+    pub(crate) resilience: Resilience,
 }
 
-/// Opens all backends of a node and tries them.
-pub(crate) async fn open(settings: &Settings) -> Outcome<Backends> {
+impl Backends {
+    /// What names those that do not answer.
+    pub(crate) fn unanswered(&self) -> printmill_api::Unanswered {
+        let resilience = self.resilience.clone();
+        Arc::new(move || resilience.left_alone())
+    }
+}
+
+/// Opens all backends of a node, tries them, and guards them.
+pub(crate) async fn open(settings: &Settings, resilience: Resilience) -> Outcome<Backends> {
     make_data_folder(settings)?;
     let (database, queue, blobs) =
         tokio::try_join!(open_database(settings), open_queue(settings), open_blobs(settings))?;
     let probed = blobs.probe().await;
     probed.map_err(|error| Failure::backend("blobs", settings.blobs(), &error))?;
     check_sharing(settings, database.as_ref(), queue.as_ref())?;
+    let (payments, limits) = (open_payments(&settings.payments)?, settings.backend_limits());
     Ok(Backends {
-        database,
-        queue,
-        blobs,
-        payments: open_payments(&settings.payments)?,
+        database: resilience.database(database, limits.database),
+        queue: resilience.queue(queue, limits.queue),
+        blobs: resilience.blobs(blobs, limits.blobs),
+        payments: resilience.payments(payments, limits.payments),
         clock: Arc::new(SystemClock),
+        resilience,
     })
 }
 

@@ -12,6 +12,8 @@ enum Place {
     Conformance,
     /// Bytes in, bytes out: `press` and `studio`.
     Pure,
+    /// What guards calls to backends.
+    Resilience,
     Engine,
     /// One thing that Printmill does: `orders`, `assets` and so on.
     Capability,
@@ -67,6 +69,16 @@ const PURE_RENDERING: Rule = Rule {
     name: "pure-rendering",
     says: "press and studio import only domain",
     remedy: "take bytes or a reader and give back bytes; storage and queues are the caller's",
+};
+const RESILIENCE_NARROW: Rule = Rule {
+    name: "resilience-narrow",
+    says: "resilience imports only backend and domain: it knows no adapter",
+    remedy: "guard the contract; what one adapter needs beside it belongs into the adapter",
+};
+const RESILIENCE_WIRED: Rule = Rule {
+    name: "resilience-wired",
+    says: "only server puts resilience around backends",
+    remedy: "take the contract from backend; server/wiring guards what it opens",
 };
 const ENGINE_NARROW: Rule = Rule {
     name: "engine-narrow",
@@ -186,6 +198,7 @@ fn place(folder: &str) -> Option<Place> {
         "crates/backend" => Place::Backend,
         "crates/conformance" => Place::Conformance,
         "crates/press" | "crates/studio" => Place::Pure,
+        "crates/resilience" => Place::Resilience,
         "crates/engine" => Place::Engine,
         "crates/accounts" | "crates/assets" | "crates/prints" | "crates/orders"
         | "crates/payments" | "crates/fulfilment" => Place::Capability,
@@ -232,11 +245,14 @@ fn forbidden(from: Place, to: Place) -> Option<&'static Rule> {
         (Api | Client, Proto) => None,
         (_, Proto) => Some(&GENERATED_AT_THE_EDGE),
         (Conformance, _) => (!foundation).then_some(&CONFORMANCE_NARROW),
+        (Resilience, _) => (!foundation).then_some(&RESILIENCE_NARROW),
         (Engine, _) => (!foundation).then_some(&ENGINE_NARROW),
         (Capability, Capability) => Some(&CAPABILITIES_APART),
+        (Capability, Resilience) => Some(&RESILIENCE_WIRED),
         (Capability, _) => {
             (!foundation && to != Engine && to != Pure).then_some(&CAPABILITY_NARROW)
         }
+        (Api, Resilience) => Some(&RESILIENCE_WIRED),
         (Api, Client) => Some(&EDGE_NARROW),
         (Api, _) => None,
         (Client, _) => (to != Domain).then_some(&EDGE_NARROW),

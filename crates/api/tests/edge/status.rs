@@ -25,10 +25,13 @@ async fn a_node_that_stops_lives_and_is_not_ready() {
         listener,
         Arc::new(MemoryDatabase::new()),
         Arc::new(|| "a_total 1\n".to_owned()),
+        Some(Arc::new(|| vec!["blobs"])),
         stopping.clone(),
         ended.clone().cancelled_owned(),
     ));
-    assert!(get(address, "/readyz").await.starts_with("HTTP/1.1 200"));
+    let ready = get(address, "/readyz").await;
+    assert!(ready.starts_with("HTTP/1.1 200"), "{ready}");
+    assert!(ready.ends_with("ready, without: blobs\n"), "{ready}");
     assert!(get(address, "/metrics").await.ends_with("a_total 1\n"));
     stopping.cancel();
     let unready = get(address, "/readyz").await;

@@ -9,6 +9,7 @@ mod profiles;
 mod python_worker;
 mod queue_lost;
 mod shipped;
+mod slow_store;
 mod startup;
 mod status;
 mod storage_trouble;

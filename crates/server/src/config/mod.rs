@@ -3,6 +3,7 @@
 //! What can be set is in [`settings`]; here it is read, and what is wrong is said.
 
 mod address;
+mod backends;
 mod settings;
 mod sources;
 mod supervision;

@@ -92,6 +92,26 @@ settings! {
          folder";
     payments: String, false, "\"sandbox://\"",
         "The payment gateway: sandbox:// takes no money, and declines the method sandbox-declined";
+    database_seconds: u64, true, "20",
+        "How long the database may take to answer, 1 to 3600. What was not answered may have been \
+         done; whoever asked is told to try again";
+    database_at_once: u64, true, "256",
+        "How many reads of the database may be under way at once, and as many commits, 1 to 65536. \
+         Four times as many may wait; more are refused";
+    queue_seconds: u64, true, "15",
+        "How long the queue may take to answer, 1 to 3600, beyond waiting for messages";
+    queue_at_once: u64, true, "256",
+        "How many calls to the queue may be under way at once, 1 to 65536, and 16 times as many that \
+         wait for messages";
+    blobs_seconds: u64, true, "15",
+        "How long the store of files may stand still, 1 to 3600. What is sent to it has in addition a \
+         second for each 64 KiB, and what it copies or puts together 8 times as long";
+    blobs_at_once: u64, true, "64",
+        "How many calls to the store of files may be under way at once, 1 to 65536";
+    payments_seconds: u64, true, "30",
+        "How long the payment gateway may take to answer, 1 to 3600";
+    payments_at_once: u64, true, "16",
+        "How many charges may be under way at once, 1 to 65536";
     render_concurrency: Option<u64>, true, "2",
         "Files rendered at the same time, 1 to 256. Unset: one for each core, and one in each \
          worker that a supervisor starts";
@@ -263,6 +283,14 @@ impl Default for Settings {
             queue: None,
             blobs: None,
             payments: "sandbox://".into(),
+            database_seconds: 20,
+            database_at_once: 256,
+            queue_seconds: 15,
+            queue_at_once: 256,
+            blobs_seconds: 15,
+            blobs_at_once: 64,
+            payments_seconds: 30,
+            payments_at_once: 16,
             render_concurrency: None,
             workers_min: 0,
             workers_max: None,
@@ -398,6 +426,7 @@ impl Settings {
             let advice = "write aws, gcp, file:///PATH or an http:// address";
             return wrong(format!("'spot_notice' = {notice} is nothing to ask"), advice);
         }
+        self.check_backend_limits()?;
         self.check_supervision()?;
         self.turn_policy()?;
         self.check_housekeeping()?;

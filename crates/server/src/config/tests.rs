@@ -104,6 +104,20 @@ fn a_wrong_value_is_named_with_what_the_setting_means() {
 }
 
 #[test]
+fn limits_of_backends_have_bounds() {
+    let config = Given::nothing().file("blobs_seconds = 5\nblobs_at_once = 2\n");
+    let limits = config.read().unwrap().settings.backend_limits();
+    assert_eq!((limits.blobs.timeout.as_secs(), limits.blobs.at_once), (5, 2));
+    assert_eq!((limits.database.timeout.as_secs(), limits.database.at_once), (20, 256));
+    for backend in ["database", "queue", "blobs", "payments"] {
+        for wrong in ["seconds = 0", "seconds = 3601", "at_once = 0"] {
+            let failure = Given::nothing().file(&format!("{backend}_{wrong}")).refused();
+            assert!(failure.message.contains(&format!("'{backend}_")), "{failure:?}");
+        }
+    }
+}
+
+#[test]
 fn memory_cannot_be_shared_between_processes() {
     for key in ["database", "queue", "blobs"] {
         let text = format!("{key} = \"memory://\"\nroles = [\"api\"]");

@@ -44,6 +44,7 @@ pub(crate) async fn run(
     let mut options = ApiOptions::new(public_url.clone(), bootstrap::signing_key(settings)?);
     options.metrics_text = Some(telemetry.metrics_text());
     options.registry = Some(telemetry.registry.clone());
+    options.unanswered = Some(backends.unanswered());
     options.continue_trace = telemetry.continue_trace.clone();
     options.keda = settings.keda == Switch::On;
     options.drain_timeout = Duration::from_secs(settings.drain_seconds);

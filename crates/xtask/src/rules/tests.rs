@@ -27,7 +27,14 @@ fn sound_house() -> Vec<Crate> {
     };
     let mut server = house_crate(
         "crates/server",
-        &["adapters/memory", "adapters/sql", "crates/api", "crates/client", "crates/conformance"],
+        &[
+            "adapters/memory",
+            "adapters/sql",
+            "crates/api",
+            "crates/client",
+            "crates/conformance",
+            "crates/resilience",
+        ],
     );
     server.features.insert("full".to_owned());
     vec![
@@ -37,6 +44,7 @@ fn sound_house() -> Vec<Crate> {
         house_crate("crates/press", &["crates/domain"]),
         house_crate("crates/studio", &[]),
         tested("crates/engine", &["crates/backend", "crates/domain"]),
+        tested("crates/resilience", &["crates/backend", "crates/domain"]),
         tested("crates/assets", &["crates/engine", "crates/backend", "crates/press"]),
         tested("crates/orders", &["crates/engine", "crates/backend", "crates/domain"]),
         house_crate("crates/proto", &[]),
@@ -78,6 +86,10 @@ fn every_forbidden_import_names_its_rule() {
     let cases = [
         ("crates/domain", "crates/press", "domain-alone"),
         ("crates/domain", "adapters/sql", "domain-alone"),
+        ("crates/resilience", "crates/engine", "resilience-narrow"),
+        ("crates/resilience", "adapters/sql", "adapters-unnamed"),
+        ("crates/orders", "crates/resilience", "resilience-wired"),
+        ("crates/api", "crates/resilience", "resilience-wired"),
         ("crates/backend", "crates/engine", "backend-narrow"),
         ("crates/conformance", "crates/engine", "conformance-narrow"),
         ("crates/press", "crates/backend", "pure-rendering"),
