@@ -16,6 +16,7 @@ fn main() {
         pays: gateway::PAYS,
         declined: gateway::DECLINED,
         unreachable: Some(gateway::UNREACHABLE),
+        take_money: false,
     };
     let mut trials =
         database_trials("memory", async || Ok(Subject::database(MemoryDatabase::new())));

@@ -17,4 +17,4 @@ mod tests;
 
 pub use config::{Credentials, NatsConfig, Tls};
 pub use error::NatsError;
-pub use queue::NatsQueue;
+pub use queue::{NatsQueue, capabilities};

@@ -53,6 +53,27 @@ struct Shared {
     lanes: Lanes,
 }
 
+/// What the queue can do on a server that takes messages of up to `size` bytes, with a stream that
+/// is kept in files or in memory. It is the same for all versions that will do.
+pub fn capabilities(size: usize, in_files: bool) -> QueueCaps {
+    QueueCaps {
+        name: NATS,
+        delay_max: LONGEST,
+        lease_max: LONGEST,
+        settled_by: SettledBy::Anyone,
+        // JetStream takes acknowledgements from whoever held a message before.
+        fenced_settle: false,
+        // Requests that were given up, and delays on sending, cost a delivery.
+        exact_attempts: false,
+        dedup: Dedup::None,
+        payload_max: (size.saturating_sub(ENVELOPE) / ESCAPED).min(PAYLOAD_MAX),
+        exact_stats: false,
+        counted: Counted::Everything,
+        durability: if in_files { Durability::Periodic } else { Durability::Memory },
+        shared: true,
+    }
+}
+
 impl NatsQueue {
     /// Opens the queue at an address like `nats://user:password@host:4222?stream=printmill`; see
     /// [`NatsConfig::from_url`]. The stream is made if there is none.
@@ -68,25 +89,7 @@ impl NatsQueue {
         let size = connection.client.server_info().max_payload;
         let limit = usize::try_from(stream.config.max_message_size).ok().filter(|it| *it > 0);
         let size = limit.map_or(size, |limit| limit.min(size));
-        let caps = QueueCaps {
-            name: NATS,
-            delay_max: LONGEST,
-            lease_max: LONGEST,
-            settled_by: SettledBy::Anyone,
-            // JetStream takes acknowledgements from whoever held a message before.
-            fenced_settle: false,
-            // Requests that were given up, and delays on sending, cost a delivery.
-            exact_attempts: false,
-            dedup: Dedup::None,
-            payload_max: (size.saturating_sub(ENVELOPE) / ESCAPED).min(PAYLOAD_MAX),
-            exact_stats: false,
-            counted: Counted::Everything,
-            durability: match stream.config.storage {
-                StorageType::File => Durability::Periodic,
-                StorageType::Memory => Durability::Memory,
-            },
-            shared: true,
-        };
+        let caps = capabilities(size, stream.config.storage == StorageType::File);
         Ok(Self { caps, shared: Arc::new(Shared { connection, lanes }) })
     }
 

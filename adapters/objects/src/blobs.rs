@@ -19,6 +19,10 @@ const PART_BYTES: usize = 128 * 1024;
 /// An upload that was not touched for so long belongs to a process that is gone.
 const ABANDONED: Duration = Duration::from_secs(24 * 60 * 60);
 
+/// What a directory says of itself.
+pub const DISK: BlobsCaps =
+    BlobsCaps { name: "disk", local: true, part_bytes: PART_BYTES, atomic_put: false };
+
 /// Opens the store at an address: `file:///absolute/path`, `file://./relative/path`, a plain path,
 /// `s3://bucket/prefix?setting=value`, `gs://bucket/prefix` or `az://container/prefix`.
 ///
@@ -49,8 +53,7 @@ fn open_disk(config: &DiskConfig) -> Result<Blobs, BackendError> {
         path: directory.clone(),
         source: error.into(),
     })?;
-    let caps = BlobsCaps { name: "disk", local: true, part_bytes: PART_BYTES, atomic_put: false };
-    Ok(Blobs::new(Arc::new(disk), caps))
+    Ok(Blobs::new(Arc::new(disk), DISK))
 }
 
 /// Makes the directory, tries to write into it, tidies it, and gives its canonical path.

@@ -84,9 +84,14 @@ pub(crate) fn with_prefix(store: impl ObjectStore, prefix: &str) -> Arc<dyn Obje
     }
 }
 
-/// Blobs in a store that puts whole objects or nothing.
+/// What a store of that name says of itself: each puts whole objects or nothing.
+pub const fn capabilities(name: &'static str) -> BlobsCaps {
+    BlobsCaps { name, local: false, part_bytes: PART_BYTES, atomic_put: true }
+}
+
+/// Blobs in such a store.
 pub(crate) fn blobs(name: &'static str, store: Arc<dyn ObjectStore>) -> Blobs {
-    Blobs::new(store, BlobsCaps { name, local: false, part_bytes: PART_BYTES, atomic_put: true })
+    Blobs::new(store, capabilities(name))
 }
 
 /// Asks for what is in quarantine: whether the store answers, knows us, and has the place.

@@ -17,4 +17,4 @@ mod tests;
 
 pub use config::RabbitMqConfig;
 pub use error::RabbitMqError;
-pub use queue::RabbitMqQueue;
+pub use queue::{RabbitMqQueue, capabilities};

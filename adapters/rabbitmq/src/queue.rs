@@ -53,6 +53,31 @@ struct Shared {
     held_max: Duration,
 }
 
+/// What the queue can do on a server with this `consumer_timeout`. It is the same for all versions
+/// that will do.
+pub fn capabilities(consumer_timeout: Duration) -> QueueCaps {
+    QueueCaps {
+        name: RABBITMQ,
+        delay_max: DELAY_MAX,
+        lease_max: held_max(consumer_timeout) / 2,
+        settled_by: SettledBy::Holder,
+        fenced_settle: true,
+        exact_attempts: false,
+        dedup: Dedup::None,
+        payload_max: PAYLOAD_MAX,
+        exact_stats: false,
+        counted: Counted::ReadyAndOwn,
+        durability: Durability::Synced,
+        shared: true,
+    }
+}
+
+/// How long a message is held in all: well before the server takes it away and closes the channel
+/// for it.
+fn held_max(consumer_timeout: Duration) -> Duration {
+    consumer_timeout / 6 * 5
+}
+
 impl RabbitMqQueue {
     /// Opens the queue at an address like `amqp://user:password@host:5672/vhost`; see
     /// [`RabbitMqConfig::from_url`]. Queues are made where there are none.
@@ -67,22 +92,8 @@ impl RabbitMqQueue {
             link.ensure(&lane).await?;
         }
         link.try_delays().await?;
-        // Well before the server takes a message away and closes the channel for it.
-        let held_max = config.consumer_timeout / 6 * 5;
-        let caps = QueueCaps {
-            name: RABBITMQ,
-            delay_max: DELAY_MAX,
-            lease_max: held_max / 2,
-            settled_by: SettledBy::Holder,
-            fenced_settle: true,
-            exact_attempts: false,
-            dedup: Dedup::None,
-            payload_max: PAYLOAD_MAX,
-            exact_stats: false,
-            counted: Counted::ReadyAndOwn,
-            durability: Durability::Synced,
-            shared: true,
-        };
+        let held_max = held_max(config.consumer_timeout);
+        let caps = capabilities(config.consumer_timeout);
         let own = fresh::bytes::<8>().iter().map(|byte| format!("{byte:02x}")).collect();
         let link = tokio::sync::Mutex::new(Arc::new(link));
         let shared = Shared { config, own, link, holding: Holding::default(), held_max };

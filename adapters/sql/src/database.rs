@@ -37,6 +37,13 @@ pub struct SqlDatabase {
     pub(crate) reads: Reads,
 }
 
+/// What a database says of itself; `name` is the dialect's, and `durable` whether the server
+/// flushes each commit. SQLite's file always is flushed.
+pub fn capabilities(name: &'static str, durable: bool) -> DatabaseCaps {
+    // One writer can number events as it commits; several could not without waiting.
+    DatabaseCaps { name, durable, shared: true, numbers_in_commit: name == SQLITE }
+}
+
 impl SqlDatabase {
     /// Opens the database at an address like `sqlite:///var/lib/printmill/printmill.db` or
     /// `postgres://user:password@host/database`, and brings its schema up to date. A file is
@@ -73,8 +80,7 @@ impl SqlDatabase {
         let writer = Writer::start(path).await?;
         drop(opening);
         let reads = Reads::new(connect::readers(path), Dialect::Sqlite);
-        let caps =
-            DatabaseCaps { name: SQLITE, durable: true, shared: true, numbers_in_commit: true };
+        let caps = capabilities(SQLITE, true);
         let engine = Arc::new(OnSqlite { writer, reads: reads.clone() });
         Ok(Self { caps, engine, reads })
     }

@@ -117,8 +117,9 @@ impl SqlQueue {
     }
 }
 
-/// What a queue in a table can do.
-pub(crate) fn capabilities(name: &'static str, durability: Durability) -> QueueCaps {
+/// What a queue in a table can do; `name` is the dialect's. Only what survives differs: see
+/// `open` of each dialect.
+pub fn capabilities(name: &'static str, durability: Durability) -> QueueCaps {
     QueueCaps {
         name,
         delay_max: DAY * 365,

@@ -36,6 +36,22 @@ const PAUSE: Duration = Duration::from_millis(100);
 /// Requests with messages to send that are under way at once, of one call.
 const SENDS_MAX: usize = 8;
 
+/// What the queue can do, of either kind.
+pub const CAPABILITIES: QueueCaps = QueueCaps {
+    name: SQS,
+    delay_max: DELAY_MAX,
+    lease_max: LEASE_MAX,
+    settled_by: SettledBy::Anyone,
+    fenced_settle: false,
+    exact_attempts: false,
+    dedup: Dedup::None,
+    payload_max: PAYLOAD_MAX,
+    exact_stats: false,
+    counted: Counted::Everything,
+    durability: Durability::Synced,
+    shared: true,
+};
+
 /// Queues in Amazon SQS, one for each lane.
 ///
 /// SQS counts in whole seconds: leases and delays are rounded up to them. Deliveries hold a
@@ -57,22 +73,8 @@ impl SqsQueue {
     /// Connects to the queues that a configuration names.
     pub async fn open_config(config: SqsConfig) -> Result<Self, BackendError> {
         let client = connect(&config).await?;
-        let caps = QueueCaps {
-            name: SQS,
-            delay_max: DELAY_MAX,
-            lease_max: LEASE_MAX,
-            settled_by: SettledBy::Anyone,
-            fenced_settle: false,
-            exact_attempts: false,
-            dedup: Dedup::None,
-            payload_max: PAYLOAD_MAX,
-            exact_stats: false,
-            counted: Counted::Everything,
-            durability: Durability::Synced,
-            shared: true,
-        };
         let batches = Batches::start(client.clone());
-        Ok(Self { caps, queues: Arc::new(Queues::new(client, config)), batches })
+        Ok(Self { caps: CAPABILITIES, queues: Arc::new(Queues::new(client, config)), batches })
     }
 
     async fn send_batch(

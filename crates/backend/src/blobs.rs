@@ -4,12 +4,14 @@
 
 use crate::error::{BackendError, Fault};
 use crate::links::{LinkSigner, Presentation, SignedRequest};
+use crate::prefixed::PrefixedSigner;
 use crate::reading::{Reading, SLICE_BYTES};
 use crate::upload::Upload;
 use bytes::{Bytes, BytesMut};
 use futures::stream::BoxStream;
 use futures::{Stream, StreamExt, TryStreamExt};
 use object_store::path::Path;
+use object_store::prefix::PrefixStore;
 use object_store::{ObjectStore, ObjectStoreExt, PutPayload};
 use printmill_domain::asset::BlobRef;
 use printmill_domain::ids::MerchantId;
@@ -95,6 +97,15 @@ impl Blobs {
     /// The store below, for conformance cases that damage it.
     pub fn store(&self) -> &Arc<dyn ObjectStore> {
         &self.store
+    }
+
+    /// The same store as it is below `prefix`: nothing beside it is seen or touched.
+    pub fn below(&self, prefix: &Path) -> Self {
+        let store = PrefixStore::new(self.store.clone(), prefix.clone());
+        let signer = self.signer.clone().map(|signer| {
+            Arc::new(PrefixedSigner::new(signer, prefix.clone())) as Arc<dyn LinkSigner>
+        });
+        Self { store: Arc::new(store), caps: self.caps.clone(), signer }
     }
 
     /// Where a blob is in the store.

@@ -12,6 +12,7 @@ pub mod error;
 pub mod fresh;
 pub mod links;
 pub mod payment_gateway;
+mod prefixed;
 pub mod queue;
 mod reading;
 mod upload;

@@ -2,6 +2,7 @@
 
 use crate::subject::Subject;
 use crate::suite::{Suite, cases};
+use crate::trials::Stores;
 use anyhow::ensure;
 use libtest_mimic::Trial;
 use printmill_backend::Clock;
@@ -10,9 +11,10 @@ use std::sync::Arc;
 
 /// The cases of the clock's contract.
 pub fn clock_trials(adapter: &str, clock: Arc<dyn Clock>) -> Vec<Trial> {
-    let mut suite = Suite::new(adapter, "clock", move || ready(Ok(Subject::of(clock.clone()))));
+    let stores = Stores::made_by(move || ready(Ok(Subject::of(clock.clone()))));
+    let mut suite = Suite::new();
     cases!(suite, "precision", [is_a_microsecond_or_coarser]);
-    suite.finish()
+    stores.trials(adapter, "clock", suite.finish())
 }
 
 async fn is_a_microsecond_or_coarser(subject: Subject<dyn Clock>) -> anyhow::Result<()> {

@@ -2,14 +2,12 @@
 
 use crate::samples::{id, merchant};
 use crate::subject::Subject;
-use crate::suite::Suite;
+use crate::suite::{Case, Suite};
 use anyhow::ensure;
-use libtest_mimic::Trial;
 use printmill_backend::payment_gateway::{Charge, PaymentGateway};
 use printmill_domain::ids::PaymentId;
 use printmill_domain::money::{Currency, Money};
 use printmill_domain::payment::ChargeOutcome;
-use std::future::Future;
 use std::sync::Arc;
 
 /// Methods by which a gateway can be made to answer in a known way.
@@ -21,35 +19,52 @@ pub struct GatewayMethods {
     pub declined: &'static str,
     /// The gateway does not answer, if there is such a method.
     pub unreachable: Option<&'static str>,
+    /// Whether somebody pays in the end.
+    pub take_money: bool,
 }
 
 type Gateway = Arc<dyn PaymentGateway>;
 
 /// The cases of the payment gateway's contract.
-pub fn gateway_trials<F, Fut>(adapter: &str, methods: GatewayMethods, factory: F) -> Vec<Trial>
+#[cfg(feature = "trials")]
+pub fn gateway_trials<F, Fut>(
+    adapter: &str,
+    methods: GatewayMethods,
+    factory: F,
+) -> Vec<libtest_mimic::Trial>
 where
     F: Fn() -> Fut + Send + Sync + 'static,
-    Fut: Future<Output = anyhow::Result<Subject<dyn PaymentGateway>>> + Send + 'static,
+    Fut: std::future::Future<Output = anyhow::Result<Subject<dyn PaymentGateway>>> + Send + 'static,
 {
-    let mut suite = Suite::new(adapter, "payment_gateway", factory);
-    let opens = suite.probe(true, |subject, _| subject.opens());
-    let GatewayMethods { pays, declined, unreachable } = methods;
-    suite.case("idempotency::every_answer_is_the_same", true, move |subject| async move {
+    let stores = crate::trials::Stores::made_by(factory);
+    let opens = stores.probe(true, |subject, _| subject.opens());
+    stores.trials(adapter, "payment_gateway", gateway_cases(methods, opens))
+}
+
+/// The cases of the payment gateway's contract, of one that can be opened again or not.
+///
+/// They charge, so they are safe beside a deployment in use only with methods that take no money.
+pub fn gateway_cases(methods: GatewayMethods, opens: bool) -> Vec<Case<dyn PaymentGateway>> {
+    let mut suite = Suite::new();
+    let safe = (!methods.take_money).then_some("these methods take no money");
+    let GatewayMethods { pays, declined, unreachable, .. } = methods;
+    suite.case("idempotency::every_answer_is_the_same", true, safe, move |subject| async move {
         every_answer_is_the_same(&subject.handle()?, pays).await?;
         every_answer_is_the_same(&subject.handle()?, declined).await
     });
-    suite.case("idempotency::payments_are_kept_apart", true, move |subject| async move {
+    suite.case("idempotency::payments_are_kept_apart", true, safe, move |subject| async move {
         payments_are_kept_apart(&subject.handle()?, pays).await
     });
-    suite.case("idempotency::the_answer_outlives_the_process", opens, move |subject| {
+    suite.case("idempotency::the_answer_outlives_the_process", opens, None, move |subject| {
         the_answer_outlives_the_process(subject, pays)
     });
-    suite.case("errors::a_refusal_is_an_answer", true, move |subject| async move {
+    suite.case("errors::a_refusal_is_an_answer", true, safe, move |subject| async move {
         let outcome = subject.handle()?.charge(&charge(declined)).await?;
         ensure!(matches!(outcome, ChargeOutcome::Declined { .. }), "{outcome:?}");
         Ok(())
     });
-    suite.case("errors::silence_is_an_error", unreachable.is_some(), move |subject| async move {
+    let answers = unreachable.is_some();
+    suite.case("errors::silence_is_an_error", answers, safe, move |subject| async move {
         let charge = charge(unreachable.unwrap_or_default());
         let answer = subject.handle()?.charge(&charge).await;
         ensure!(answer.is_err_and(|error| error.retryable()), "the outcome cannot be known");

@@ -1,86 +1,86 @@
-//! Turns cases into trials: each with a name, a runtime and a store of its own.
+//! The cases of a contract: each with a name, whether it applies, and whether it may run beside a
+//! deployment in use.
 
 use crate::subject::Subject;
-use futures::future::BoxFuture;
-use libtest_mimic::{Failed, Trial};
+use futures::future::LocalBoxFuture;
 use std::future::Future;
-use std::sync::Arc;
-use tokio::runtime::{Builder, Runtime};
 
-type Factory<T> = Arc<dyn Fn() -> BoxFuture<'static, anyhow::Result<Subject<T>>> + Send + Sync>;
+type Run<T> = Box<dyn Fn(Subject<T>) -> LocalBoxFuture<'static, anyhow::Result<()>> + Send + Sync>;
 
-tokio::task_local! {
-    static STOPS_ITS_STORE: bool;
+/// A case of a contract.
+pub struct Case<T: ?Sized> {
+    name: &'static str,
+    applies: bool,
+    safe: Option<&'static str>,
+    run: Run<T>,
 }
 
-/// Whether the case that a store is made for stops, starts or loses it. Where servers are slow to
-/// start, only such a case needs one of its own; others are content with names of their own.
-pub fn stops_its_store() -> bool {
-    STOPS_ITS_STORE.try_with(|stops| *stops).unwrap_or(false)
+impl<T: ?Sized> Case<T> {
+    /// Its topic and name, as in `leases::delivered_again_when_it_is_released`.
+    pub fn name(&self) -> &'static str {
+        self.name
+    }
+
+    /// Whether the store claims what it is about, and the test offers what it needs.
+    pub fn applies(&self) -> bool {
+        self.applies
+    }
+
+    /// Why it may run on a store that a deployment uses, in a namespace of its own, if it may.
+    pub fn safe(&self) -> Option<&'static str> {
+        self.safe
+    }
+
+    /// Runs it on a store that holds nothing of others that it could see.
+    pub async fn run(&self, subject: Subject<T>) -> anyhow::Result<()> {
+        (self.run)(subject).await
+    }
 }
 
-/// Collects the cases of one contract for one adapter.
+/// Collects the cases of one contract.
 pub(crate) struct Suite<T: ?Sized> {
-    prefix: String,
-    factory: Factory<T>,
-    trials: Vec<Trial>,
+    cases: Vec<Case<T>>,
 }
 
 impl<T: ?Sized + Send + Sync + 'static> Suite<T> {
-    pub(crate) fn new<F, Fut>(adapter: &str, contract: &str, factory: F) -> Self
-    where
-        F: Fn() -> Fut + Send + Sync + 'static,
-        Fut: Future<Output = anyhow::Result<Subject<T>>> + Send + 'static,
+    pub(crate) fn new() -> Self {
+        Self { cases: vec![] }
+    }
+
+    /// Adds a case; where it does not `apply`, it is shown as ignored. `safe` says why it may run
+    /// beside a deployment in use, if it may.
+    pub(crate) fn case<F, Fut>(
+        &mut self,
+        name: &'static str,
+        applies: bool,
+        safe: Option<&'static str>,
+        case: F,
+    ) where
+        F: Fn(Subject<T>) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = anyhow::Result<()>> + 'static,
     {
-        let factory: Factory<T> = Arc::new(move || Box::pin(factory()));
-        Self { prefix: format!("{adapter}::{contract}"), factory, trials: vec![] }
+        let run: Run<T> = Box::new(move |subject| Box::pin(case(subject)));
+        self.cases.push(Case { name, applies, safe, run });
     }
 
-    /// Looks at a store, to know which cases it claims to keep. When it cannot be made, the
-    /// answer is `unknown`, and every case will say why.
-    pub(crate) fn probe<R>(&self, unknown: R, look: impl FnOnce(&Subject<T>, &T) -> R) -> R {
-        let look = || {
-            let runtime = runtime()?;
-            let subject = runtime.block_on((self.factory)())?;
-            let handle = subject.handle()?;
-            let _within = runtime.enter();
-            anyhow::Ok(look(&subject, &handle))
-        };
-        look().unwrap_or(unknown)
-    }
-
-    /// Adds a case; where it does not `apply`, it is shown as ignored.
-    pub(crate) fn case<F, Fut>(&mut self, name: &str, applies: bool, case: F)
-    where
-        F: Fn(Subject<T>) -> Fut + Send + 'static,
-        Fut: Future<Output = anyhow::Result<()>>,
-    {
-        let factory = self.factory.clone();
-        let stops = name.starts_with("restarts::") || name.starts_with("wiping::");
-        let run = move || {
-            let outcome = runtime().and_then(|runtime| {
-                let subject = STOPS_ITS_STORE.scope(stops, async { factory().await });
-                runtime.block_on(async { case(subject.await?).await })
-            });
-            outcome.map_err(|error| Failed::from(format!("{error:?}")))
-        };
-        let name = format!("{}::{name}", self.prefix);
-        self.trials.push(Trial::test(name, run).with_ignored_flag(!applies));
-    }
-
-    pub(crate) fn finish(self) -> Vec<Trial> {
-        self.trials
+    pub(crate) fn finish(self) -> Vec<Case<T>> {
+        self.cases
     }
 }
 
-fn runtime() -> anyhow::Result<Runtime> {
-    Ok(Builder::new_multi_thread().worker_threads(2).enable_all().build()?)
-}
-
-/// Adds cases by the names of their functions, after a topic; `if` says when they apply.
+/// Adds cases by the names of their functions, after a topic; `if` says when they apply, `safe`
+/// why they may run beside a deployment in use.
 macro_rules! cases {
+    ($suite:expr, $topic:literal, safe $why:expr, if $applies:expr, [$($case:ident),+ $(,)?]) => {
+        $($suite.case(
+            concat!($topic, "::", stringify!($case)), $applies, Some($why), $case,
+        );)+
+    };
+    ($suite:expr, $topic:literal, safe $why:expr, [$($case:ident),+ $(,)?]) => {
+        cases!($suite, $topic, safe $why, if true, [$($case),+])
+    };
     ($suite:expr, $topic:literal, if $applies:expr, [$($case:ident),+ $(,)?]) => {
-        $($suite.case(concat!($topic, "::", stringify!($case)), $applies, $case);)+
+        $($suite.case(concat!($topic, "::", stringify!($case)), $applies, None, $case);)+
     };
     ($suite:expr, $topic:literal, [$($case:ident),+ $(,)?]) => {
         cases!($suite, $topic, if true, [$($case),+])

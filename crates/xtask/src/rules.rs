@@ -117,12 +117,13 @@ const EDGE_NARROW: Rule = Rule {
 };
 const TESTS_OUTSIDE: Rule = Rule {
     name: "tests-outside",
-    says: "no product crate is built with test crates, server or xtask",
+    says: "no product crate is built with test crates, server or xtask; server with conformance",
     remedy: "make it a dev-dependency (testkit, conformance) or drop it",
 };
 const FEATURES_ON_SERVER: Rule = Rule {
     name: "features-on-server",
-    says: "cargo features exist only on server, and on adapters with several kinds of backends",
+    says: "cargo features exist only on server, on adapters with several kinds of backends, and on \
+           conformance, which server takes without the test harness",
     remedy: "move the choice to server's features, which forward it, or to configuration",
 };
 
@@ -162,7 +163,8 @@ fn violations_of(importer: &Crate, crates: &[Crate]) -> Vec<Violation> {
     if *name != expected {
         report(&NAMED, format!("{name} in {} should be called {expected}", importer.folder));
     }
-    if !matches!(place, Place::Server | Place::Adapter) && !importer.features.is_empty() {
+    let may_have = matches!(place, Place::Server | Place::Adapter | Place::Conformance);
+    if !may_have && !importer.features.is_empty() {
         let features: Vec<&str> = importer.features.iter().map(String::as_str).collect();
         report(&FEATURES_ON_SERVER, format!("{name} has features: {}", features.join(", ")));
     }

@@ -3,7 +3,7 @@
 use super::commit::Writing;
 use super::connect::Target;
 use super::{error, watch};
-use crate::database::SqlDatabase;
+use crate::database::{SqlDatabase, capabilities};
 use crate::dialect::Dialect;
 use crate::error::orm_of;
 use crate::migration::{Migrator, add_record_tables};
@@ -11,7 +11,6 @@ use crate::reads::Reads;
 use crate::server::session::Session;
 use crate::server::writer::{Signals, Writer};
 use crate::server_address::ServerAddress;
-use printmill_backend::database::DatabaseCaps;
 use printmill_backend::{BackendError, Fault};
 use sea_orm::sqlx::mysql::MySqlConnection;
 use sea_orm::sqlx::{self, Executor, Row};
@@ -37,12 +36,7 @@ pub(crate) async fn open(address: ServerAddress) -> Result<SqlDatabase, BackendE
         dialect,
     );
     watch::start(&target, signals.counter);
-    let caps = DatabaseCaps {
-        name: dialect.name(),
-        durable: server.durable,
-        shared: true,
-        numbers_in_commit: false,
-    };
+    let caps = capabilities(dialect.name(), server.durable);
     Ok(SqlDatabase { caps, engine: Arc::new(writer), reads })
 }
 

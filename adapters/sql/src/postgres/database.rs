@@ -3,7 +3,7 @@
 use super::commit::Writing;
 use super::connect::Target;
 use super::{error, signal};
-use crate::database::SqlDatabase;
+use crate::database::{SqlDatabase, capabilities};
 use crate::dialect::Dialect;
 use crate::error::orm_of;
 use crate::migration::{Migrator, add_record_tables};
@@ -12,7 +12,6 @@ use crate::server::session::Session;
 use crate::server::writer::{Signals, Writer};
 use crate::server_address::ServerAddress;
 use printmill_backend::BackendError;
-use printmill_backend::database::DatabaseCaps;
 use sea_orm::sqlx::Executor;
 use sea_orm::{DbErr, SqlxPostgresConnector};
 use sea_orm_migration::MigratorTrait;
@@ -43,12 +42,7 @@ pub(crate) async fn open(address: ServerAddress) -> Result<SqlDatabase, BackendE
         dialect,
     );
     signal::start(&target, CHANNEL, signals.local, signals.counter);
-    let caps = DatabaseCaps {
-        name: dialect.name(),
-        durable: server.durable,
-        shared: true,
-        numbers_in_commit: false,
-    };
+    let caps = capabilities(dialect.name(), server.durable);
     Ok(SqlDatabase { caps, engine: Arc::new(writer), reads })
 }
 

@@ -1,6 +1,6 @@
 //! `seq` starts at 1, has no gaps, never changes, and keeps the order of each stream.
 
-use super::{Handle, Store};
+use super::{Claims, Handle, Store};
 use crate::samples::{event, events, id, log, merchant};
 use crate::suite::{Suite, cases};
 use anyhow::ensure;
@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use tokio::task::JoinSet;
 
-pub(super) fn cases(suite: &mut Suite<dyn Database>) {
+pub(super) fn cases(suite: &mut Suite<dyn Database>, claims: Claims) {
     cases!(
         suite,
         "events",
@@ -24,7 +24,7 @@ pub(super) fn cases(suite: &mut Suite<dyn Database>) {
             a_reader_never_later_finds_a_smaller_seq,
         ]
     );
-    let numbers = suite.probe(true, |_, database| database.caps().numbers_in_commit);
+    let numbers = claims.numbers_in_commit;
     cases!(suite, "events", if numbers, [events_are_numbered_in_the_commit]);
 }
 

@@ -1,6 +1,7 @@
 //! The database's contract.
 
 mod atomicity;
+mod beside;
 mod durability;
 mod event_reads;
 mod events;
@@ -15,11 +16,9 @@ mod turns;
 mod versions;
 
 use crate::subject::Subject;
-use crate::suite::Suite;
-use libtest_mimic::Trial;
+use crate::suite::{Case, Suite};
 use printmill_backend::CommitError;
 use printmill_backend::database::Database;
-use std::future::Future;
 use std::sync::Arc;
 
 type Store = Subject<dyn Database>;
@@ -30,20 +29,42 @@ type Handle = Arc<dyn Database>;
 struct Claims {
     reopens: bool,
     shared: bool,
+    numbers_in_commit: bool,
+}
+
+impl Claims {
+    fn of(subject: &Store, database: &(dyn Database + 'static)) -> Self {
+        Self {
+            reopens: subject.opens() && database.caps().durable,
+            shared: subject.opens() && database.caps().shared,
+            numbers_in_commit: database.caps().numbers_in_commit,
+        }
+    }
 }
 
 /// The cases of the database's contract.
-pub fn database_trials<F, Fut>(adapter: &str, factory: F) -> Vec<Trial>
+#[cfg(feature = "trials")]
+pub fn database_trials<F, Fut>(adapter: &str, factory: F) -> Vec<libtest_mimic::Trial>
 where
     F: Fn() -> Fut + Send + Sync + 'static,
-    Fut: Future<Output = anyhow::Result<Store>> + Send + 'static,
+    Fut: std::future::Future<Output = anyhow::Result<Store>> + Send + 'static,
 {
-    let mut suite = Suite::new(adapter, "database", factory);
-    let unknown = Claims { reopens: true, shared: true };
-    let claims = suite.probe(unknown, |subject, database| Claims {
-        reopens: subject.opens() && database.caps().durable,
-        shared: subject.opens() && database.caps().shared,
-    });
+    let stores = crate::trials::Stores::made_by(factory);
+    let unknown = Claims { reopens: true, shared: true, numbers_in_commit: true };
+    let claims = stores.probe(unknown, Claims::of);
+    stores.trials(adapter, "database", cases(claims))
+}
+
+/// The cases of the database's contract, for this one.
+pub fn database_cases(subject: &Store) -> anyhow::Result<Vec<Case<dyn Database>>> {
+    Ok(cases(Claims::of(subject, &*subject.handle()?)))
+}
+
+/// Only those of `beside` are safe beside a deployment in use: the others write what workers would
+/// do or others would read, read the whole log, or prune.
+fn cases(claims: Claims) -> Vec<Case<dyn Database>> {
+    let mut suite = Suite::new();
+    beside::cases(&mut suite, claims);
     atomicity::cases(&mut suite);
     durability::cases(&mut suite, claims);
     versions::cases(&mut suite);
@@ -51,7 +72,7 @@ where
     requests::cases(&mut suite);
     events::cases(&mut suite);
     event_reads::cases(&mut suite);
-    log_order::cases(&mut suite);
+    log_order::cases(&mut suite, claims);
     pruning::cases(&mut suite, claims);
     reads::cases(&mut suite, claims);
     scope::cases(&mut suite);

@@ -1,22 +1,25 @@
 //! A holder whose lease ran out and was leased by another is refused, where the queue says so.
 
-use super::{Claims, Handle, LONG, SHORT, Store, expect_lost, expect_quiet, message, send, take};
+use super::{
+    Claims, FEW, Handle, LONG, SHORT, Store, expect_lost, expect_quiet, message, send, take,
+};
 use crate::suite::{Suite, cases};
 use anyhow::ensure;
 use printmill_backend::queue::{Delivery, Queue, SettleError};
 use std::time::Duration;
 
 pub(super) fn cases(suite: &mut Suite<dyn Queue>, claims: &Claims) {
-    cases!(suite, "fencing", if claims.caps.fenced_settle, [
+    cases!(suite, "fencing", safe FEW, if claims.caps.fenced_settle, [
         a_late_acknowledgement_is_refused,
         a_late_extension_is_refused,
         a_late_release_is_refused,
         a_released_delivery_is_held_by_nobody,
     ]);
-    cases!(suite, "fencing", [acknowledging_twice_is_harmless]);
+    cases!(suite, "fencing", safe FEW, [acknowledging_twice_is_harmless]);
     cases!(
         suite,
         "late_settling",
+        safe FEW,
         [a_late_acknowledgement_is_no_failure, a_late_extension_and_release_are_no_failure,]
     );
 }

@@ -1,6 +1,6 @@
 //! Leases and delays: what is not delivered before its time, and delivered after it.
 
-use super::{Claims, LONG, PATIENCE, QUIET, SHORT, Store, expect_quiet, expect_ticket, lane};
+use super::{Claims, FEW, LONG, PATIENCE, QUIET, SHORT, Store, expect_quiet, expect_ticket, lane};
 use super::{message, send, take};
 use crate::suite::{Suite, cases};
 use anyhow::{Context, ensure};
@@ -11,6 +11,7 @@ pub(super) fn cases(suite: &mut Suite<dyn Queue>, claims: &Claims) {
     cases!(
         suite,
         "leases",
+        safe FEW,
         [
             not_delivered_again_before_it_runs_out,
             of_two_consumers_one_gets_it,
@@ -20,6 +21,7 @@ pub(super) fn cases(suite: &mut Suite<dyn Queue>, claims: &Claims) {
     cases!(
         suite,
         "extending",
+        safe FEW,
         [
             makes_the_lease_end_later,
             makes_the_lease_end_sooner,
@@ -28,7 +30,7 @@ pub(super) fn cases(suite: &mut Suite<dyn Queue>, claims: &Claims) {
         ]
     );
     let delays = claims.caps.delay_max >= 3 * SHORT;
-    cases!(suite, "delays", if delays, [
+    cases!(suite, "delays", safe FEW, if delays, [
         a_delayed_message_is_not_delivered_before,
         a_message_released_with_a_delay_is_not_delivered_before,
         a_delayed_message_does_not_hold_up_others,

@@ -15,13 +15,10 @@ mod store;
 
 use crate::samples::id;
 use crate::subject::Subject;
-use crate::suite::Suite;
+use crate::suite::{Case, Suite};
 use anyhow::ensure;
-use libtest_mimic::Trial;
 use printmill_backend::BackendError;
-use printmill_backend::queue::{
-    Counted, Dedup, Delivery, Durability, Message, Queue, QueueCaps, SettleError, SettledBy,
-};
+use printmill_backend::queue::{Delivery, Durability, Message, Queue, QueueCaps, SettleError};
 use printmill_domain::ids::TicketId;
 use printmill_domain::lane::Lane;
 use std::future::Future;
@@ -49,36 +46,61 @@ struct Claims {
     wipes: bool,
 }
 
+impl Claims {
+    fn of(subject: &Store, queue: &(dyn Queue + 'static)) -> Self {
+        let caps = queue.caps().clone();
+        let outlives = caps.durability != Durability::Memory;
+        Self {
+            reopens: subject.opens() && outlives,
+            restarts: subject.restarts() && outlives,
+            shared: subject.opens() && caps.shared,
+            wipes: subject.wipes(),
+            caps,
+        }
+    }
+}
+
+/// Why most cases may run beside a deployment in use. The others are not safe because they send
+/// thousands of messages, leave behind what is delayed for long, or stop or lose the store.
+const FEW: &str = "a few messages, in lanes of its own that are emptied afterwards";
+
 /// The cases of the queue's contract.
-pub fn queue_trials<F, Fut>(adapter: &str, factory: F) -> Vec<Trial>
+#[cfg(feature = "trials")]
+pub fn queue_trials<F, Fut>(adapter: &str, factory: F) -> Vec<libtest_mimic::Trial>
 where
     F: Fn() -> Fut + Send + Sync + 'static,
     Fut: Future<Output = anyhow::Result<Store>> + Send + 'static,
 {
-    let mut suite = Suite::new(adapter, "queue", factory);
+    let stores = crate::trials::Stores::made_by(factory);
     let unknown =
         Claims { caps: everything(), reopens: true, restarts: true, shared: true, wipes: true };
-    let claims = suite.probe(unknown, |subject, queue| Claims {
-        caps: queue.caps().clone(),
-        reopens: subject.opens() && queue.caps().durability != Durability::Memory,
-        restarts: subject.restarts() && queue.caps().durability != Durability::Memory,
-        shared: subject.opens() && queue.caps().shared,
-        wipes: subject.wipes(),
-    });
-    delivery::cases(&mut suite, &claims);
-    leases::cases(&mut suite, &claims);
-    sending::cases(&mut suite, &claims);
-    refusals::cases(&mut suite, &claims);
-    fencing::cases(&mut suite, &claims);
-    store::cases(&mut suite, &claims);
-    restart::cases(&mut suite, &claims);
-    poison::cases(&mut suite, &claims);
+    let claims = stores.probe(unknown, Claims::of);
+    stores.trials(adapter, "queue", cases(&claims))
+}
+
+/// The cases of the queue's contract, for this one.
+pub fn queue_cases(subject: &Store) -> anyhow::Result<Vec<Case<dyn Queue>>> {
+    Ok(cases(&Claims::of(subject, &*subject.handle()?)))
+}
+
+fn cases(claims: &Claims) -> Vec<Case<dyn Queue>> {
+    let mut suite = Suite::new();
+    delivery::cases(&mut suite, claims);
+    leases::cases(&mut suite, claims);
+    sending::cases(&mut suite, claims);
+    refusals::cases(&mut suite, claims);
+    fencing::cases(&mut suite, claims);
+    store::cases(&mut suite, claims);
+    restart::cases(&mut suite, claims);
+    poison::cases(&mut suite, claims);
     history::cases(&mut suite);
     suite.finish()
 }
 
 /// The capabilities of a queue that could not be asked: all its cases run, and say why.
+#[cfg(feature = "trials")]
 fn everything() -> QueueCaps {
+    use printmill_backend::queue::{Counted, Dedup, SettledBy};
     QueueCaps {
         name: "unknown",
         delay_max: LONG,

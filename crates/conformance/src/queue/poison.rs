@@ -1,6 +1,6 @@
 //! A message that is never acknowledged keeps coming, and does not keep others.
 
-use super::{Claims, LONG, PATIENCE, QUIET, SHORT, Store, expect_quiet, lane, message, send};
+use super::{Claims, FEW, LONG, PATIENCE, QUIET, SHORT, Store, expect_quiet, lane, message, send};
 use crate::suite::{Suite, cases};
 use anyhow::ensure;
 use printmill_backend::queue::{Message, Queue};
@@ -11,6 +11,7 @@ pub(super) fn cases(suite: &mut Suite<dyn Queue>, _claims: &Claims) {
     cases!(
         suite,
         "neighbours",
+        safe FEW,
         [a_poisonous_message_keeps_coming, a_poisonous_message_keeps_nobody]
     );
 }

@@ -1,7 +1,9 @@
 //! A delay, lease or payload beyond the capabilities is refused, and nothing is shortened.
 
 use super::sending::TRIED_AT_MOST;
-use super::{Claims, LONG, QUIET, Store, expect_quiet, expect_ticket, lane, message, send, take};
+use super::{
+    Claims, FEW, LONG, QUIET, Store, expect_quiet, expect_ticket, lane, message, send, take,
+};
 use crate::suite::{Suite, cases};
 use anyhow::{Context, ensure};
 use printmill_backend::error::{BackendError, Fault};
@@ -10,17 +12,17 @@ use std::time::Duration;
 
 pub(super) fn cases(suite: &mut Suite<dyn Queue>, claims: &Claims) {
     let delay = beyond(claims.caps.delay_max).is_some();
-    cases!(suite, "refusals", if delay, [
+    cases!(suite, "refusals", safe FEW, if delay, [
         a_delay_beyond_the_longest_is_not_sent,
         a_release_beyond_the_longest_delay_changes_nothing,
     ]);
     let lease = beyond(claims.caps.lease_max).is_some();
-    cases!(suite, "refusals", if lease, [
+    cases!(suite, "refusals", safe FEW, if lease, [
         a_lease_beyond_the_longest_takes_nothing,
         an_extension_beyond_the_longest_lease_changes_nothing,
     ]);
     let payload = claims.caps.payload_max <= TRIED_AT_MOST;
-    cases!(suite, "refusals", if payload, [a_payload_beyond_the_largest_is_not_sent]);
+    cases!(suite, "refusals", safe FEW, if payload, [a_payload_beyond_the_largest_is_not_sent]);
     cases!(suite, "refusals", [the_longest_and_largest_are_taken]);
 }
 

@@ -1,6 +1,6 @@
 //! What becomes of a queue when its store is opened again, opened twice, or lost.
 
-use super::{Claims, LONG, PATIENCE, QUIET, SHORT, Store, expect_lost, expect_quiet};
+use super::{Claims, FEW, LONG, PATIENCE, QUIET, SHORT, Store, expect_lost, expect_quiet};
 use super::{expect_ticket, lane, message, once_back, send, take};
 use crate::suite::{Suite, cases};
 use anyhow::ensure;
@@ -17,11 +17,11 @@ pub(super) fn cases(suite: &mut Suite<dyn Queue>, claims: &Claims) {
         waiting_messages_are_there_after_reopening,
         leased_messages_come_again_after_reopening,
     ]);
-    cases!(suite, "sharing", if claims.shared, [two_handles_serve_one_queue]);
+    cases!(suite, "sharing", safe FEW, if claims.shared, [two_handles_serve_one_queue]);
     let anyone = claims.caps.settled_by == SettledBy::Anyone;
-    cases!(suite, "receipts", if claims.shared && anyone, [settle_through_any_handle]);
-    cases!(suite, "receipts", if claims.shared && !anyone, [settle_through_their_handle_only]);
-    cases!(suite, "holders", if claims.shared, [what_a_holder_leaves_behind_comes_again]);
+    cases!(suite, "receipts", safe FEW, if claims.shared && anyone, [settle_through_any_handle]);
+    cases!(suite, "receipts", safe FEW, if claims.shared && !anyone, [settle_through_their_handle_only]);
+    cases!(suite, "holders", safe FEW, if claims.shared, [what_a_holder_leaves_behind_comes_again]);
 }
 
 async fn it_starts_empty_and_works(mut subject: Store) -> anyhow::Result<()> {
