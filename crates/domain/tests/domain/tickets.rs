@@ -153,10 +153,10 @@ impl World {
         }
         let claimed = u32::from(matches!(step, Move::Claim { .. }));
         let asked = before.cancel.is_some();
-        let counts = match step {
-            Move::Fail { hopeless, outage, .. } => *hopeless || !self.waits(*outage, seconds),
-            _ => false,
-        };
+        let counts = matches!(
+            step,
+            Move::Fail { hopeless, outage, .. } if *hopeless || !self.waits(*outage, seconds)
+        );
         let failed = u32::from(counts && !asked);
         let abandoned = before.state == TicketState::Leased && before.claimable(at(seconds));
         let took_over = matches!(step, Move::Claim { .. } | Move::Cancel) && abandoned;
