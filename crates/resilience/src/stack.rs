@@ -132,7 +132,9 @@ impl<A: Attempt> Service<A> for Begin {
 pub(crate) fn stalled(backend: &Backend, operation: &'static Operation) -> BackendError {
     let detail = format!("nothing came for {}", told(backend.timeout));
     let error = backend.unavailable(operation.doing, detail);
-    backend.breaker.failed_aside(&error.detail);
+    if backend.breaker.failed_aside(&error.detail) {
+        backend.metrics.opened.inc();
+    }
     backend.metrics.ended(operation, Outcome::TimedOut, backend.timeout.as_secs_f64());
     error
 }
