@@ -25,6 +25,7 @@ fn main() {
         pays: gateway::PAYS,
         declined: gateway::DECLINED,
         unreachable: Some(gateway::UNREACHABLE),
+        take_money: false,
     };
     let mut trials = database_trials("guarded", async || {
         let database: Arc<dyn Database> = Arc::new(MemoryDatabase::new());
