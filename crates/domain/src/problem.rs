@@ -140,6 +140,8 @@ codes! {
     ConfigurationInvalid => "CONFIGURATION_INVALID", Invalid;
     /// The address needs an adapter that this binary was built without.
     AdapterNotCompiled => "ADAPTER_NOT_COMPILED", Invalid;
+    /// A backend that is configured does not keep its contract.
+    CheckFailed => "CHECK_FAILED", Invalid;
     /// A fault of Printmill.
     Internal => "INTERNAL", Internal;
 }

@@ -2,11 +2,11 @@
 
 use crate::bootstrap;
 use crate::commands::{
-    config::ConfigArgs, consumers::ConsumersCommand, demo::DemoArgs, events::EventsCommand,
-    facility::FacilityCommand, health::HealthArgs, keys::KeysCommand, order::OrderArgs,
-    orders::OrdersCommand, queues::QueuesArgs, quote::QuoteArgs, schedules::SchedulesCommand,
-    serve::ServeArgs, tickets::TicketsCommand, up::UpArgs, upload::UploadArgs,
-    workers::WorkersCommand,
+    check::CheckArgs, config::ConfigArgs, consumers::ConsumersCommand, demo::DemoArgs,
+    events::EventsCommand, facility::FacilityCommand, health::HealthArgs, keys::KeysCommand,
+    order::OrderArgs, orders::OrdersCommand, queues::QueuesArgs, quote::QuoteArgs,
+    schedules::SchedulesCommand, serve::ServeArgs, tickets::TicketsCommand, up::UpArgs,
+    upload::UploadArgs, workers::WorkersCommand,
 };
 use crate::failure::Outcome;
 use clap::{Args, Parser, Subcommand};
@@ -86,6 +86,8 @@ pub(crate) enum Command {
     Consumers(ConsumersCommand),
     /// Ask the process that this configuration describes whether it is well.
     Health(HealthArgs),
+    /// Try whether the configured backends keep their contracts, beside a deployment in use.
+    Check(CheckArgs),
     /// Show the configuration as it takes effect, secrets left out.
     Config(ConfigArgs),
     /// Print shell completions.

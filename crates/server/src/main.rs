@@ -1,6 +1,18 @@
 //! The `printmill` binary.
 
 mod ask;
+#[cfg(all(
+    test,
+    feature = "postgres",
+    feature = "mysql",
+    feature = "s3",
+    feature = "gcs",
+    feature = "azure",
+    feature = "sqs",
+    feature = "nats",
+    feature = "rabbitmq"
+))]
+mod backends_table;
 mod bootstrap;
 mod cli;
 mod commands;
@@ -9,6 +21,7 @@ mod failure;
 mod node;
 mod output;
 mod roles;
+mod setup;
 mod signals;
 mod spot;
 mod supervised;

@@ -2,8 +2,10 @@
 
 use crate::config::{Settings, without_password};
 use crate::failure::{Failure, Outcome};
+use crate::setup::{self, Setup};
 use printmill_adapter_memory as memory;
 use printmill_backend::{Blobs, Clock, Database, PaymentGateway, Queue, SystemClock};
+use printmill_conformance::GatewayMethods;
 use printmill_domain::problem::Code;
 use std::sync::Arc;
 
@@ -51,12 +53,17 @@ pub(crate) struct Backends {
 
 /// Opens all backends of a node and tries them.
 pub(crate) async fn open(settings: &Settings) -> Outcome<Backends> {
+    setup::accept(setup::of_settings(settings))?;
     make_data_folder(settings)?;
     let (database, queue, blobs) =
         tokio::try_join!(open_database(settings), open_queue(settings), open_blobs(settings))?;
     let probed = blobs.probe().await;
     probed.map_err(|error| Failure::backend("blobs", settings.blobs(), &error))?;
-    check_sharing(settings, database.as_ref(), queue.as_ref())?;
+    setup::accept(setup::of_backends(&Setup {
+        settings,
+        database: Some(database.caps()),
+        queue: Some(queue.caps()),
+    }))?;
     Ok(Backends {
         database,
         queue,
@@ -103,7 +110,8 @@ async fn open_sql_queue(address: &str) -> Outcome<Arc<dyn Queue>> {
     Ok(Arc::new(opened.map_err(|error| Failure::backend("queue", address, &error))?))
 }
 
-async fn open_queue(settings: &Settings) -> Outcome<Arc<dyn Queue>> {
+/// Opens the queue alone.
+pub(crate) async fn open_queue(settings: &Settings) -> Outcome<Arc<dyn Queue>> {
     let address = settings.queue();
     match scheme("queue", address)? {
         "memory" => {
@@ -135,7 +143,8 @@ async fn open_queue(settings: &Settings) -> Outcome<Arc<dyn Queue>> {
     }
 }
 
-async fn open_blobs(settings: &Settings) -> Outcome<Blobs> {
+/// Opens the store of files alone.
+pub(crate) async fn open_blobs(settings: &Settings) -> Outcome<Blobs> {
     let address = settings.blobs();
     match scheme("blobs", address)? {
         "memory" => memory::open_blobs(address).map_err(|error| wrong("blobs", address, &error)),
@@ -157,33 +166,22 @@ async fn open_objects(address: &str) -> Outcome<Blobs> {
     opened.map_err(|error| Failure::backend("blobs", address, &error))
 }
 
-fn open_payments(address: &str) -> Outcome<Arc<dyn PaymentGateway>> {
+/// Opens the payment gateway alone.
+pub(crate) fn open_payments(address: &str) -> Outcome<Arc<dyn PaymentGateway>> {
     match scheme("payments", address)? {
         "sandbox" => Ok(Arc::new(memory::SandboxGateway::new())),
         other => Err(no_adapter("payments", other, &[("sandbox", "")])),
     }
 }
 
-/// Roles in several processes need backends that several processes can use.
-fn check_sharing(settings: &Settings, database: &dyn Database, queue: &dyn Queue) -> Outcome {
-    if settings.roles.are_all() {
-        return Ok(());
-    }
-    let alone = [
-        ("database", settings.database(), database.caps().shared),
-        ("queue", settings.queue(), queue.caps().shared),
-    ];
-    match alone.into_iter().find(|(_, _, shared)| !shared) {
-        None => Ok(()),
-        Some((key, address, _)) => Err(Failure::configuration(
-            format!(
-                "'{key}' = {} serves one process only, but 'roles' = {} leaves work to others",
-                without_password(address),
-                settings.roles
-            ),
-            "give the processes an address that they can share, or run all roles in one",
-        )),
-    }
+/// Methods by which a gateway can be tried without anybody paying, if it has such.
+pub(crate) fn methods_without_money(address: &str) -> Option<GatewayMethods> {
+    (scheme("payments", address).ok()? == "sandbox").then_some(GatewayMethods {
+        pays: memory::gateway::PAYS,
+        declined: memory::gateway::DECLINED,
+        unreachable: Some(memory::gateway::UNREACHABLE),
+        take_money: false,
+    })
 }
 
 fn scheme<'a>(key: &str, address: &'a str) -> Outcome<&'a str> {

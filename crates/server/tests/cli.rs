@@ -53,6 +53,7 @@ const COMMANDS: &[&[&str]] = &[
     &["consumers", "replay"],
     &["consumers", "resume"],
     &["health"],
+    &["check"],
     &["config"],
     &["completions"],
 ];

@@ -1,5 +1,6 @@
 //! The project's own checks. `cargo xtask test` runs all that CI runs.
 
+mod backends;
 mod compose;
 mod containers;
 mod dependencies;
@@ -53,6 +54,12 @@ enum Task {
     /// Real containers: build the image, and bring the compose profiles up with Podman.
     #[command(subcommand)]
     Containers(containers::Task),
+    /// Check that docs/backends/README.md is what the adapters declare.
+    Backends {
+        /// Write it anew.
+        #[arg(long)]
+        bless: bool,
+    },
     /// Check that every error code has its page, and every page its code.
     Errors {
         /// Write the index of the pages anew.
@@ -80,6 +87,7 @@ fn run(arguments: Arguments) -> Result<()> {
         Task::Sim { arguments } => steps::simulate(&Surroundings::find(root)?, &arguments),
         Task::Servers(task) => servers::task(task),
         Task::Containers(task) => containers::task(&Surroundings::find(root)?, task),
+        Task::Backends { bless } => backends::check(&Surroundings::find(root)?, bless),
         Task::Errors { bless } => errors::check(&root, bless)?.into_result(),
     }
 }

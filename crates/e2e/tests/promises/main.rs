@@ -1,6 +1,7 @@
 //! Promises to users, end to end: real processes, the public API, kills and hostile input.
 
 mod chaos;
+mod check;
 mod hostile;
 mod leaving;
 mod memory;

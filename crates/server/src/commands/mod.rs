@@ -1,5 +1,6 @@
 //! The commands, one file each.
 
+pub(crate) mod check;
 pub(crate) mod config;
 pub(crate) mod consumers;
 pub(crate) mod demo;
@@ -21,6 +22,9 @@ pub(crate) mod timeline;
 pub(crate) mod up;
 pub(crate) mod upload;
 pub(crate) mod workers;
+
+#[cfg(test)]
+pub(crate) use check::advice::words;
 
 use crate::cli::{Cli, Command, CompletionsArgs};
 use crate::failure::{Failure, Outcome};
@@ -61,6 +65,7 @@ pub(crate) fn run(cli: Cli) -> Outcome {
             client_runtime()?.block_on(consumers::run(&command, file, json))
         }
         Command::Health(args) => client_runtime()?.block_on(health::run(&args, file, json)),
+        Command::Check(args) => node_runtime()?.block_on(check::run(&args, file, json)),
         Command::Config(args) => config::run(&args, file, json),
         Command::Completions(CompletionsArgs { shell }) => {
             let mut script = vec![];

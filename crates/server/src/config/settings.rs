@@ -90,6 +90,10 @@ settings! {
         "The address of the store of files: file:///PATH, s3://BUCKET, az://CONTAINER, \
          gs://BUCKET or memory://. Unset: blobs in the data \
          folder";
+    shared_files: Switch, false, "\"on\"",
+        "Whether every process of this deployment sees the same files at the same paths, since all \
+         run on this machine or the folder is a shared file system (never for SQLite): on or off. \
+         Needed only for some roles with a path beside an address that other machines reach";
     payments: String, false, "\"sandbox://\"",
         "The payment gateway: sandbox:// takes no money, and declines the method sandbox-declined";
     render_concurrency: Option<u64>, true, "2",
@@ -262,6 +266,7 @@ impl Default for Settings {
             database: None,
             queue: None,
             blobs: None,
+            shared_files: Switch::Off,
             payments: "sandbox://".into(),
             render_concurrency: None,
             workers_min: 0,
