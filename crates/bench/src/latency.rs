@@ -6,6 +6,7 @@
 //! answer counts as 0. The node also logs how long each ticket waited since its order was decided,
 //! which includes the commit.
 
+use crate::ground::{Ground, On};
 use crate::intake::prepare;
 use crate::table::{self, Times};
 use anyhow::Context;
@@ -14,9 +15,9 @@ use clap::Args;
 use printmill_client::Client;
 use printmill_domain::ids::{Id, OrderId, PaymentId, TicketId, derive};
 use printmill_domain::payment::CHARGE;
+use printmill_testkit::Node;
 use printmill_testkit::log::Line;
 use printmill_testkit::shop::order_request;
-use printmill_testkit::{Node, Place};
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 use tokio::task::JoinSet;
@@ -30,19 +31,23 @@ pub(crate) struct Options {
     /// For so many seconds.
     #[arg(long, default_value_t = 20)]
     seconds: u32,
+    /// What the node runs on.
+    #[arg(long, value_enum, default_value = "local")]
+    on: On,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { rate: 500, seconds: 20 }
+        Self { rate: 500, seconds: 20, on: On::Local }
     }
 }
 
 /// Measures and prints.
 pub(crate) async fn run(options: &Options) -> anyhow::Result<()> {
-    let place = Place::new()?;
-    let (key, print) = prepare(&place).await?;
-    let node = Node::up(&place).await?;
+    let ground = Ground::open(options.on)?;
+    let place = &ground.place;
+    let (key, print) = prepare(place).await?;
+    let node = Node::up(place).await?;
     let clients: Vec<Client> =
         (0..8).map(|_| Client::connect(&place.address(), Some(&key))).collect::<Result<_, _>>()?;
     let mut request = order_request(&print.id, "latency");
@@ -79,7 +84,12 @@ pub(crate) async fn run(options: &Options) -> anyhow::Result<()> {
         vec![name.to_owned(), p50, p99, goal.to_owned()]
     };
     table::print(
-        &format!("At {} orders/s for {} s, all-in-one node", options.rate, options.seconds),
+        &format!(
+            "At {} orders/s for {} s, all-in-one node on {}",
+            options.rate,
+            options.seconds,
+            options.on.name()
+        ),
         &["what", "p50", "p99", "goal"],
         &[
             row("accepted to handler started", &mut accepted, "p50 ≤ 5 ms, p99 ≤ 25 ms"),

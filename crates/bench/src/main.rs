@@ -5,6 +5,7 @@
 
 mod counts;
 mod footprint;
+mod ground;
 mod guard;
 mod intake;
 mod jobs;
@@ -13,6 +14,7 @@ mod machine;
 mod queues;
 mod raw_backend;
 mod raw_jobs;
+mod raw_pgbench;
 mod raw_sqlite;
 mod scaling;
 mod table;
@@ -24,7 +26,11 @@ use clap::{Parser, Subcommand};
 #[command(after_help = "\
 Examples:
   cargo build --release && cargo run --release -p printmill-bench -- all
-  cargo run --release -p printmill-bench -- intake --seconds 20")]
+  cargo run --release -p printmill-bench -- intake --seconds 20
+
+On servers (`cargo xtask servers install`), with a binary that has all adapters:
+  cargo build --release -p printmill --features full
+  cargo run --release -p printmill-bench -- latency --on nats")]
 struct Cli {
     #[command(subcommand)]
     what: What,
