@@ -4,8 +4,8 @@ use crate::config::Location;
 use crate::dialect::Dialect;
 use crate::engine::{Engine, OnSqlite};
 use crate::error::{self, SQLITE};
-use crate::migration::{Migrator, add_record_tables};
 use crate::reads::Reads;
+use crate::schema_state::{self, OlderTables};
 use crate::sqlite::change_rows::ChangeRows;
 use crate::sqlite::connect;
 use crate::sqlite::writer::Writer;
@@ -21,7 +21,6 @@ use printmill_domain::aggregate::Kind;
 use printmill_domain::event::Event;
 use printmill_domain::ids::{MerchantId, TicketId};
 use printmill_domain::ticket::Ticket;
-use sea_orm_migration::MigratorTrait;
 use std::path::Path;
 use std::sync::Arc;
 use tokio::sync::watch;
@@ -35,6 +34,7 @@ pub struct SqlDatabase {
     pub(crate) caps: DatabaseCaps,
     pub(crate) engine: Arc<dyn Engine>,
     pub(crate) reads: Reads,
+    pub(crate) migrated: Arc<[String]>,
 }
 
 /// What a database says of itself; `name` is the dialect's, and `durable` whether the server
@@ -53,36 +53,43 @@ impl SqlDatabase {
     /// for a server that is too old; `ReadOnly` for a file or server that takes no writes;
     /// `Unavailable` for a server that does not answer; `Corrupt` for a file that is no database.
     pub async fn open(url: &str) -> Result<Self, BackendError> {
+        Self::open_with(url, OlderTables::Migrate).await
+    }
+
+    /// Opens the database as `open` does, and says what becomes of tables that are older than this
+    /// version needs. Fails with `Rejected` if they are to be refused.
+    pub async fn open_with(url: &str, older: OlderTables) -> Result<Self, BackendError> {
         match url.parse()? {
-            Location::Sqlite(path) => Self::open_sqlite(&path).await,
+            Location::Sqlite(path) => Self::open_sqlite(&path, older).await,
             #[cfg(feature = "postgres")]
-            Location::Postgres(address) => crate::postgres::database::open(address).await,
+            Location::Postgres(address) => crate::postgres::database::open(address, older).await,
             #[cfg(not(feature = "postgres"))]
             Location::Postgres(_) => Err(not_built("postgres")),
             #[cfg(feature = "mysql")]
-            Location::MySql(address) => crate::mysql::database::open(address).await,
+            Location::MySql(address) => crate::mysql::database::open(address, older).await,
             #[cfg(not(feature = "mysql"))]
             Location::MySql(_) => Err(not_built("mysql")),
         }
     }
 
-    async fn open_sqlite(path: &Path) -> Result<Self, BackendError> {
+    /// The migrations that this version made when it opened the database, the oldest first.
+    pub fn migrated(&self) -> &[String] {
+        &self.migrated
+    }
+
+    async fn open_sqlite(path: &Path, older: OlderTables) -> Result<Self, BackendError> {
         let opening = connect::OpeningLock::take(path).await?;
-        let migrating = connect::migrating(path).await?;
-        let migrated = async {
-            Migrator::up(&migrating, None).await?;
-            add_record_tables(&migrating).await
-        };
-        let migrated = migrated.await;
-        let closed = migrating.close().await;
-        migrated.map_err(|error| error::orm("bring the schema up to date", error))?;
+        let connection = connect::migrating(path).await?;
+        let prepared = schema_state::prepare(Dialect::Sqlite, &connection, older).await;
+        let closed = connection.close().await;
+        let migrated = prepared?.into();
         closed.map_err(|error| error::orm("bring the schema up to date", error))?;
         let writer = Writer::start(path).await?;
         drop(opening);
         let reads = Reads::new(connect::readers(path), Dialect::Sqlite);
         let caps = capabilities(SQLITE, true);
         let engine = Arc::new(OnSqlite { writer, reads: reads.clone() });
-        Ok(Self { caps, engine, reads })
+        Ok(Self { caps, engine, reads, migrated })
     }
 }
 

@@ -18,6 +18,7 @@ mod mysql;
 mod postgres;
 pub mod queue;
 mod reads;
+mod schema_state;
 mod schema_words;
 #[cfg(any(feature = "postgres", feature = "mysql"))]
 mod server;
@@ -30,4 +31,5 @@ mod ticket_reads;
 pub use config::{InvalidAddress, Location};
 pub use database::SqlDatabase;
 pub use queue::SqlQueue;
+pub use schema_state::OlderTables;
 pub use server_address::ServerAddress;

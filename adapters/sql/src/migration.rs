@@ -2,6 +2,11 @@
 //!
 //! Servers came with the fourth migration: their tables begin as the first three left those of
 //! SQLite.
+//!
+//! A migration only adds, so that nodes of the version before it go on beside newer ones: tables,
+//! columns that may be empty or have a default, indexes. Its text never changes once it was released.
+//! What nobody uses any more is removed one release later, by a migration whose name ends with
+//! [`BREAKS_OLDER`]; nodes that do not know it then refuse the database.
 
 use crate::schema_words::SchemaWords;
 use crate::sqlite;
@@ -19,6 +24,12 @@ impl MigratorTrait for Migrator {
         vec![Box::new(Foundation), Box::new(Lanes), Box::new(EventReaders), Box::new(ServerWrites)]
     }
 }
+
+/// The table of the migrations that were made.
+pub(crate) const TABLE: &str = "seaql_migrations";
+/// How the name of a migration ends after which versions that do not know it cannot use the
+/// database.
+pub const BREAKS_OLDER: &str = "_breaks_older";
 
 /// Kinds that a facility may read.
 const OF_FACILITIES: [Kind; 2] = [Kind::PrintJob, Kind::Facility];

@@ -4,9 +4,9 @@ use crate::bootstrap;
 use crate::commands::{
     check::CheckArgs, config::ConfigArgs, consumers::ConsumersCommand, demo::DemoArgs,
     events::EventsCommand, facility::FacilityCommand, health::HealthArgs, keys::KeysCommand,
-    order::OrderArgs, orders::OrdersCommand, queues::QueuesArgs, quote::QuoteArgs,
-    schedules::SchedulesCommand, serve::ServeArgs, tickets::TicketsCommand, up::UpArgs,
-    upload::UploadArgs, workers::WorkersCommand,
+    migrate::MigrateArgs, order::OrderArgs, orders::OrdersCommand, queues::QueuesArgs,
+    quote::QuoteArgs, schedules::SchedulesCommand, serve::ServeArgs, tickets::TicketsCommand,
+    up::UpArgs, upload::UploadArgs, workers::WorkersCommand,
 };
 use crate::failure::Outcome;
 use clap::{Args, Parser, Subcommand};
@@ -90,6 +90,8 @@ pub(crate) enum Command {
     Check(CheckArgs),
     /// Show the configuration as it takes effect, secrets left out.
     Config(ConfigArgs),
+    /// Make the database's tables, or bring them up to date, and end.
+    Migrate(MigrateArgs),
     /// Print shell completions.
     Completions(CompletionsArgs),
 }

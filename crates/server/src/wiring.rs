@@ -1,9 +1,11 @@
 //! From addresses to adapters: the only place that names them.
 
-use crate::config::{Settings, without_password};
+use crate::config::{Settings, Switch, without_password};
 use crate::failure::{Failure, Outcome};
 use crate::setup::{self, Setup};
 use printmill_adapter_memory as memory;
+#[cfg(feature = "sql")]
+use printmill_adapter_sql::{OlderTables, SqlDatabase, SqlQueue};
 use printmill_backend::{Blobs, Clock, Database, PaymentGateway, Queue, SystemClock};
 use printmill_conformance::GatewayMethods;
 use printmill_domain::problem::Code;
@@ -102,24 +104,51 @@ pub(crate) async fn open_database(settings: &Settings) -> Outcome<Arc<dyn Databa
             Ok(Arc::new(opened.map_err(|error| wrong("database", address, &error))?))
         }
         #[cfg(feature = "sql")]
-        "sqlite" => open_sql_database(address).await,
+        "sqlite" => open_sql_database(settings).await,
         #[cfg(feature = "postgres")]
-        "postgres" | "postgresql" => open_sql_database(address).await,
+        "postgres" | "postgresql" => open_sql_database(settings).await,
         #[cfg(feature = "mysql")]
-        "mysql" | "mariadb" => open_sql_database(address).await,
+        "mysql" | "mariadb" => open_sql_database(settings).await,
         other => Err(no_adapter("database", other, &DATABASES)),
     }
 }
 
 #[cfg(feature = "sql")]
-async fn open_sql_database(address: &str) -> Outcome<Arc<dyn Database>> {
-    let opened = printmill_adapter_sql::SqlDatabase::open(address).await;
+async fn open_sql_database(settings: &Settings) -> Outcome<Arc<dyn Database>> {
+    let older = match settings.migrate {
+        Switch::On => OlderTables::Migrate,
+        Switch::Off => OlderTables::Refuse,
+    };
+    let address = settings.database();
+    let opened = SqlDatabase::open_with(address, older).await;
     Ok(Arc::new(opened.map_err(|error| Failure::backend("database", address, &error))?))
+}
+
+/// Makes the tables of the database and the queue, or brings them up to date. What was done.
+pub(crate) async fn migrate(settings: &Settings) -> Outcome<Vec<String>> {
+    make_data_folder(settings)?;
+    let (address, queue) = (settings.database(), settings.queue());
+    if matches!(scheme("queue", queue)?, "sqlite" | "postgres" | "postgresql" | "mysql" | "mariadb")
+    {
+        drop(open_queue(settings).await?);
+    }
+    match scheme("database", address)? {
+        #[cfg(feature = "sql")]
+        "sqlite" | "postgres" | "postgresql" | "mysql" | "mariadb" => {
+            let opened = SqlDatabase::open_with(address, OlderTables::Migrate).await;
+            let opened = opened.map_err(|error| Failure::backend("database", address, &error))?;
+            Ok(opened.migrated().to_vec())
+        }
+        _ => {
+            drop(open_database(settings).await?);
+            Ok(vec![])
+        }
+    }
 }
 
 #[cfg(feature = "sql")]
 async fn open_sql_queue(address: &str) -> Outcome<Arc<dyn Queue>> {
-    let opened = printmill_adapter_sql::SqlQueue::open(address).await;
+    let opened = SqlQueue::open(address).await;
     Ok(Arc::new(opened.map_err(|error| Failure::backend("queue", address, &error))?))
 }
 

@@ -1,8 +1,7 @@
 //! Azurite: Azure Blob Storage on a folder, from npm.
 
 use crate::shared::{Running, Shared};
-use crate::{Process, find, missing, shared};
-use anyhow::{Context, bail};
+use crate::{Process, find, missing, npm, shared};
 use std::path::PathBuf;
 use std::process::Command;
 
@@ -53,28 +52,9 @@ impl Azurite {
 
 /// Node and Azurite's script, installed into the project's cache if it is not there.
 fn program() -> anyhow::Result<Option<(PathBuf, PathBuf)>> {
-    let (Some(node), Some(npm)) = (find::program("node"), find::program("npm")) else {
-        return Ok(None);
-    };
-    let folder = find::cache()?.join(format!("azurite-{VERSION}"));
-    let script = folder.join("node_modules/azurite/dist/src/blob/main.js");
-    let ready = folder.join("ready");
-    if !ready.is_file() {
-        std::fs::create_dir_all(&folder)?;
-        let lock = std::fs::File::create(folder.with_extension("lock"))?;
-        lock.lock().context("another process installs azurite, and it cannot be waited for")?;
-        if !ready.is_file() {
-            let mut install = Command::new(npm);
-            install.args(["install", "--silent", "--ignore-scripts", "--no-audit", "--no-fund"]);
-            install.arg("--prefix").arg(&folder).arg(format!("azurite@{VERSION}"));
-            let output = install.output()?;
-            if !output.status.success() {
-                bail!("npm failed: {}", String::from_utf8_lossy(&output.stderr));
-            }
-            std::fs::write(&ready, "")?;
-        }
-    }
-    Ok(Some((node, script)))
+    let Some(node) = find::program("node") else { return Ok(None) };
+    let modules = npm::package("azurite", VERSION)?;
+    Ok(modules.map(|modules| (node, modules.join("azurite/dist/src/blob/main.js"))))
 }
 
 /// Azurite, for a whole run of tests.

@@ -9,6 +9,7 @@ pub mod find;
 pub mod mariadb;
 pub mod moto;
 pub mod nats;
+pub mod npm;
 pub mod postgres;
 pub mod process;
 pub mod proxy;

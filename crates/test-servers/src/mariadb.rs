@@ -82,7 +82,7 @@ impl MariaDb {
 fn first() -> String {
     format!(
         "CREATE USER IF NOT EXISTS printmill IDENTIFIED BY '{PASSWORD}';\n\
-         GRANT ALL ON *.* TO printmill;\n\
+         GRANT ALL ON *.* TO printmill WITH GRANT OPTION;\n\
          CREATE DATABASE IF NOT EXISTS printmill;\n"
     )
 }

@@ -1,6 +1,7 @@
 //! The project's own checks. `cargo xtask test` runs all that CI runs.
 
 mod backends;
+mod chart;
 mod compose;
 mod containers;
 mod dependencies;
@@ -60,6 +61,8 @@ enum Task {
         #[arg(long)]
         bless: bool,
     },
+    /// Check the Helm chart: lint it, render it, and hold what comes out to Kubernetes' schemas.
+    Chart(chart::Chart),
     /// Check that every error code has its page, and every page its code.
     Errors {
         /// Write the index of the pages anew.
@@ -88,6 +91,7 @@ fn run(arguments: Arguments) -> Result<()> {
         Task::Servers(task) => servers::task(task),
         Task::Containers(task) => containers::task(&Surroundings::find(root)?, task),
         Task::Backends { bless } => backends::check(&Surroundings::find(root)?, bless),
+        Task::Chart(what) => chart::task(&root, &what),
         Task::Errors { bless } => errors::check(&root, bless)?.into_result(),
     }
 }

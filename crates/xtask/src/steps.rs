@@ -8,7 +8,7 @@ use clap::Args;
 
 use crate::servers::{self, Servers};
 use crate::surroundings::{Surroundings, run as run_command, run_within};
-use crate::{compose, dependencies, errors, tidy};
+use crate::{chart, compose, dependencies, errors, tidy};
 
 const CARGO_DENY_VERSION: &str = "0.20.2";
 /// All of the workspace, with all that a build for any backend has.
@@ -46,7 +46,7 @@ struct Step {
     run: fn(&Surroundings) -> Result<Outcome>,
 }
 
-const STEPS: [Step; 11] = [
+const STEPS: [Step; 12] = [
     Step {
         name: "format",
         does: "the code is formatted",
@@ -79,6 +79,15 @@ const STEPS: [Step; 11] = [
             true => Ok(Outcome::Passed),
             false if around.in_ci => bail!("python3 is missing"),
             false => Ok(Outcome::Skipped("python3 is not installed".to_owned())),
+        },
+    },
+    Step {
+        name: "chart",
+        does: "the Helm chart renders what Kubernetes takes, with as few rights as there are",
+        remedy: "each fault says what to change; repeat with `cargo xtask chart`",
+        run: |around| match chart::check(&around.root)? {
+            Some(missing) => Ok(Outcome::Skipped(missing)),
+            None => Ok(Outcome::Passed),
         },
     },
     Step {

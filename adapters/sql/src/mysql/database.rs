@@ -5,27 +5,28 @@ use super::connect::Target;
 use super::{error, watch};
 use crate::database::{SqlDatabase, capabilities};
 use crate::dialect::Dialect;
-use crate::error::orm_of;
-use crate::migration::{Migrator, add_record_tables};
 use crate::reads::Reads;
+use crate::schema_state::{self, OlderTables};
 use crate::server::session::Session;
 use crate::server::writer::{Signals, Writer};
 use crate::server_address::ServerAddress;
 use printmill_backend::{BackendError, Fault};
+use sea_orm::SqlxMySqlConnector;
 use sea_orm::sqlx::mysql::MySqlConnection;
 use sea_orm::sqlx::{self, Executor, Row};
-use sea_orm::{DbErr, SqlxMySqlConnector};
-use sea_orm_migration::MigratorTrait;
 use std::sync::Arc;
 
-/// Opens a database and brings its schema up to date.
-pub(crate) async fn open(address: ServerAddress) -> Result<SqlDatabase, BackendError> {
+/// Opens a database, once its tables are what this version needs.
+pub(crate) async fn open(
+    address: ServerAddress,
+    older: OlderTables,
+) -> Result<SqlDatabase, BackendError> {
     let target = Target::new(address).await?;
     // Others wait here. The lock goes with the connection.
     let mut lock = target.connect().await?;
     let server = target.check(&mut lock).await?;
     take_lock(&target, &mut lock).await?;
-    migrate(&target).await?;
+    let migrated = prepare(&target, older).await?.into();
     drop(lock);
     let first = Writing::connect(&target).await?;
     let signals = Signals::new();
@@ -37,7 +38,7 @@ pub(crate) async fn open(address: ServerAddress) -> Result<SqlDatabase, BackendE
     );
     watch::start(&target, signals.counter);
     let caps = capabilities(dialect.name(), server.durable);
-    Ok(SqlDatabase { caps, engine: Arc::new(writer), reads })
+    Ok(SqlDatabase { caps, engine: Arc::new(writer), reads, migrated })
 }
 
 /// Waits until no other process makes tables in this database.
@@ -57,13 +58,9 @@ pub(crate) async fn take_lock(
     }
 }
 
-async fn migrate(target: &Target) -> Result<(), BackendError> {
+async fn prepare(target: &Target, older: OlderTables) -> Result<Vec<String>, BackendError> {
     let connection = SqlxMySqlConnector::from_sqlx_mysql_pool(target.single().await?);
-    let migrated = async {
-        Migrator::up(&connection, None).await?;
-        add_record_tables(&connection).await
-    };
-    let migrated: Result<(), DbErr> = migrated.await;
+    let prepared = schema_state::prepare(Dialect::MySql, &connection, older).await;
     let _ = connection.close().await;
-    migrated.map_err(|error| orm_of(Dialect::MySql, "bring the schema up to date", error))
+    prepared
 }

@@ -125,6 +125,11 @@ impl QueueSession for Claiming {
     }
 
     async fn make_table(&mut self) -> sqlx::Result<()> {
+        // Who may not make tables may use one that is there.
+        let there = "SELECT to_regclass('queue_message') IS NOT NULL";
+        if self.connection.fetch_one(there).await?.try_get(0)? {
+            return Ok(());
+        }
         // Two processes that make the same table at once would be in each other's way.
         let unlocking = MIGRATING.replace("pg_advisory_lock", "pg_advisory_unlock");
         self.connection.execute(MIGRATING).await?;

@@ -5,7 +5,9 @@ mod crash;
 mod files;
 mod plans;
 mod queue;
+mod schema;
 mod servers;
+mod upgrades;
 
 use anyhow::Result;
 use chrono::{DateTime, TimeZone, Utc};

@@ -19,8 +19,8 @@ const BACK_WITHIN: Duration = Duration::from_secs(10);
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A database of its own on a server that tests share.
-struct Place {
-    address: String,
+pub(super) struct Place {
+    pub(super) address: String,
     server: Server,
     name: String,
 }
@@ -42,7 +42,7 @@ impl Place {
         Ok(place)
     }
 
-    async fn run(&self, statement: String) -> Result<()> {
+    pub(super) async fn run(&self, statement: String) -> Result<()> {
         match &self.server {
             Server::Postgres(server) => {
                 let mut connection = PgConnection::connect(&server.address).await?;
@@ -56,14 +56,14 @@ impl Place {
         Ok(())
     }
 
-    async fn drop(self) -> Result<()> {
+    pub(super) async fn drop(self) -> Result<()> {
         let force = if matches!(self.server, Server::Postgres(_)) { " WITH (FORCE)" } else { "" };
         self.run(format!("DROP DATABASE {}{force}", self.name)).await
     }
 }
 
 /// A place on each server that is installed.
-async fn places() -> Result<Vec<Place>> {
+pub(super) async fn places() -> Result<Vec<Place>> {
     let mut places = Vec::new();
     if let Some(server) = Postgres::find()? {
         places.push(Place::new(Server::Postgres(server)).await?);

@@ -15,6 +15,7 @@ mod startup;
 mod status;
 mod storage_trouble;
 mod supervised;
+mod upgrades;
 mod worker_killed;
 
 use printmill_client::facility::FacilityNote;

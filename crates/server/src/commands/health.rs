@@ -9,6 +9,7 @@ use http::Method;
 use printmill_domain::problem::Code;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::Path;
+use url::Url;
 
 /// Ask the process that this configuration describes whether it is well.
 #[derive(Debug, Args)]
@@ -20,8 +21,12 @@ For health checks of containers, which have no other program in them.
 Examples:
   printmill health
   printmill health --live                            only whether it answers at all
-  printmill health --status-listen 127.0.0.1:7071    a worker that listens there")]
+  printmill health --status-listen 127.0.0.1:7071    a worker that listens there
+  printmill health http://node.example:7070          another node, from elsewhere")]
 pub(crate) struct HealthArgs {
+    /// Ask the node at this address instead.
+    #[arg(value_name = "URL")]
+    node: Option<Url>,
     /// Ask only whether it lives: also while it shuts down, and without its database.
     #[arg(long)]
     live: bool,
@@ -31,9 +36,14 @@ pub(crate) struct HealthArgs {
 
 /// Asks.
 pub(crate) async fn run(args: &HealthArgs, file: Option<&Path>, json: bool) -> Outcome {
-    let settings = Config::load(file, &args.flags)?.settings;
     let path = if args.live { "healthz" } else { "readyz" };
-    let address = format!("http://{}/{path}", here(status_address(&settings)?));
+    let address = match &args.node {
+        Some(node) => format!("{}/{path}", node.as_str().trim_end_matches('/')),
+        None => {
+            let settings = Config::load(file, &args.flags)?.settings;
+            format!("http://{}/{path}", here(status_address(&settings)?))
+        }
+    };
     let unwell = |message: String| {
         let advice = "see what the process logs; `printmill config` shows where it should listen";
         Failure::new(Code::Unavailable, message, advice)

@@ -8,6 +8,7 @@ pub(crate) mod events;
 pub(crate) mod facility;
 pub(crate) mod health;
 pub(crate) mod keys;
+pub(crate) mod migrate;
 pub(crate) mod order;
 pub(crate) mod orders;
 pub(crate) mod products;
@@ -67,6 +68,7 @@ pub(crate) fn run(cli: Cli) -> Outcome {
         Command::Health(args) => client_runtime()?.block_on(health::run(&args, file, json)),
         Command::Check(args) => node_runtime()?.block_on(check::run(&args, file, json)),
         Command::Config(args) => config::run(&args, file, json),
+        Command::Migrate(args) => client_runtime()?.block_on(migrate::run(&args, file, json)),
         Command::Completions(CompletionsArgs { shell }) => {
             let mut script = vec![];
             clap_complete::generate(shell, &mut Cli::command(), "printmill", &mut script);

@@ -135,6 +135,10 @@ settings! {
     keda: Switch, false, "\"on\"",
         "Whether the api role answers KEDA's external scalers: on or off. They can send no key, so \
          whoever reaches the node learns how many workers it wants";
+    migrate: Switch, false, "\"off\"",
+        "Whether a node brings the tables of its database up to date when it starts: on or off. If \
+         off, a node whose tables are older than it needs does not start, and `printmill migrate` \
+         brings them up to date";
     drain_seconds: u64, true, "20",
         "How long running work may go on after the first signal to stop, 0 to 3600";
     spot_notice: Option<String>, false, "\"aws\"",
@@ -303,6 +307,7 @@ impl Default for Settings {
             limits: None,
             weights: None,
             keda: Switch::Off,
+            migrate: Switch::On,
             drain_seconds: 20,
             spot_notice: None,
             keep_requests_days: 30,

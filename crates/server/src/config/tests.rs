@@ -222,3 +222,31 @@ fn a_cron_line_or_zone_that_is_wrong_is_refused_with_its_own_code() {
         assert!(!failure.advice.is_empty());
     }
 }
+
+/// What the Helm chart sets from values of its own, or from Secrets.
+const OF_THE_CHART: [&str; 11] = [
+    "data",
+    "listen",
+    "status_listen",
+    "public_url",
+    "roles",
+    "database",
+    "queue",
+    "blobs",
+    "keda",
+    "migrate",
+    "signing_key",
+];
+
+#[test]
+fn the_chart_takes_each_setting_and_no_other() {
+    let schema = include_str!("../../../../helm/printmill/values.schema.json");
+    let schema: serde_json::Value = serde_json::from_str(schema).unwrap();
+    let taken = schema["definitions"]["settings"]["properties"].as_object().unwrap();
+    let keys = SETTINGS.iter().map(|setting| setting.key);
+    let mut settings: Vec<&str> = keys.filter(|key| !OF_THE_CHART.contains(key)).collect();
+    settings.sort_unstable();
+    let mut taken: Vec<&str> = taken.keys().map(String::as_str).collect();
+    taken.sort_unstable();
+    assert_eq!(taken, settings, "in definitions.settings of helm/printmill/values.schema.json");
+}

@@ -42,7 +42,8 @@ pub(crate) async fn run(
         database,
     };
     let mut options = ApiOptions::new(public_url.clone(), bootstrap::signing_key(settings)?);
-    options.metrics_text = Some(telemetry.metrics_text());
+    // Clients have no business with them where those who do have a port of their own.
+    options.metrics_text = settings.status_listen.is_none().then(|| telemetry.metrics_text());
     options.registry = Some(telemetry.registry.clone());
     options.unanswered = Some(backends.unanswered());
     options.continue_trace = telemetry.continue_trace.clone();
