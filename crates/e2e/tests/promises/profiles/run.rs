@@ -21,6 +21,11 @@ pub(super) const LIMIT: Duration = Duration::from_secs(180);
 /// than it works on at once, so that others wait in the broker.
 const ORDERS: usize = 8;
 
+/// How many tickets wait in the broker at least when something goes wrong.
+const WAITING: i64 = 4;
+/// How often to order until they do.
+const ROUNDS_MAX: usize = 8;
+
 /// A deployment, who uses it, and what was ordered.
 pub(super) struct Run {
     pub(super) deployment: Deployment,
@@ -97,12 +102,18 @@ impl Run {
         Ok(placed)
     }
 
-    /// Orders, and waits until the first of them is being rendered.
+    /// Orders, until one is being rendered and others wait for their turn.
     pub(super) async fn orders_under_way(&mut self) -> Result<Vec<String>> {
-        let seen = self.deployment.seen();
-        let orders = self.place_orders(self.under_way).await?;
-        self.deployment.worker_that(&seen, LIMIT, render_started).await?;
-        Ok(orders)
+        let mut orders = vec![];
+        for _ in 0..ROUNDS_MAX {
+            let seen = self.deployment.seen();
+            orders.extend(self.place_orders(self.under_way).await?);
+            self.deployment.worker_that(&seen, LIMIT, render_started).await?;
+            if self.waiting_tickets().await? >= WAITING {
+                return Ok(orders);
+            }
+        }
+        bail!("workers are faster than orders can be placed")
     }
 
     /// How many tickets are due and nobody works on them; of so few all were sent to the broker.
