@@ -22,6 +22,8 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::time::timeout;
 
+/// Up to so many messages are asked for one by one.
+const GETS_MAX: u16 = 4;
 const SEND: &str = "send a message";
 /// How long the server may take to answer.
 const ANSWER_LIMIT: Duration = Duration::from_secs(10);
@@ -259,8 +261,13 @@ impl Link {
             Err(error) => return Err(std::io::Error::other(error).into()),
         };
         let queue = self.queue(lane);
-        if wait.is_zero() {
-            return get(&channel, &queue, count).await;
+        // A consumer is made and ended by the servers together. For a few messages that are there
+        // already it is cheaper to ask for each.
+        if wait.is_zero() || count <= GETS_MAX {
+            let taken = get(&channel, &queue, count).await?;
+            if wait.is_zero() || !taken.is_empty() {
+                return Ok(taken);
+            }
         }
         let mut consumer = {
             let _alone = self.starting.lock().await;

@@ -40,7 +40,8 @@ pub(crate) async fn run(options: &Options) -> anyhow::Result<()> {
         node.stop().await?;
     }
     let node = Node::up(&place).await?;
-    tokio::time::sleep(Duration::from_secs(5)).await;
+    // For five seconds after its last commit it expects more.
+    tokio::time::sleep(Duration::from_secs(15)).await;
     let (cpu, begun) = (node.cpu_time()?, Instant::now());
     tokio::time::sleep(Duration::from_secs(options.seconds)).await;
     let share = (node.cpu_time()? - cpu).as_secs_f64() / begun.elapsed().as_secs_f64() * 100.0;

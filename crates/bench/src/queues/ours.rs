@@ -5,7 +5,7 @@ use async_trait::async_trait;
 use printmill_adapter_nats::NatsQueue;
 use printmill_adapter_rabbitmq::RabbitMqQueue;
 use printmill_adapter_sql::SqlQueue;
-use printmill_adapter_sqs::SqsQueue;
+use printmill_adapter_sqs::{Credentials, SqsConfig, SqsQueue};
 use printmill_backend::queue::{Message, Queue};
 use printmill_backend::{Clock, SystemClock, fresh};
 use printmill_domain::lane::Lane;
@@ -30,11 +30,11 @@ pub(super) async fn rabbitmq(address: &str) -> anyhow::Result<Arc<dyn Side>> {
 }
 
 pub(super) async fn sqs(endpoint: &str) -> anyhow::Result<Arc<dyn Side>> {
-    let address = format!(
-        "sqs://bench?region=eu-west-1&endpoint={endpoint}&access_key_id=bench&\
-         secret_access_key=bench&create=true"
-    );
-    ours(SqsQueue::open(&address).await?).await
+    let credentials =
+        Credentials::Key { access_key_id: "bench".into(), secret_access_key: "bench".into() };
+    let (region, endpoint) = (Some("eu-west-1".into()), Some(endpoint.parse()?));
+    let config = SqsConfig { region, endpoint, credentials, ..SqsConfig::new("bench") };
+    ours(SqsQueue::open_config(config).await?).await
 }
 
 async fn ours(queue: impl Queue + 'static) -> anyhow::Result<Arc<dyn Side>> {
