@@ -1,6 +1,7 @@
 //! The peer of the intake on PostgreSQL: pgbench, which inserts the same rows in one transaction for
 //! each order. No rules, no checks.
 
+use crate::raw_sqlite::{ORDER_BYTES, TICKET_BYTES};
 use crate::table::Times;
 use anyhow::{Context, ensure};
 use printmill_test_servers::find::program_below;
@@ -19,9 +20,6 @@ CREATE TABLE IF NOT EXISTS raw_ticket (id text PRIMARY KEY, merchant text, lane 
 CREATE TABLE IF NOT EXISTS raw_request (merchant text, id text, fingerprint text, outcome text,
     at bigint, PRIMARY KEY (merchant, id));
 ";
-/// About as large as an order's and a ticket's documents.
-const ORDER_BYTES: usize = 1_300;
-const TICKET_BYTES: usize = 620;
 
 /// What one order is.
 fn transaction() -> String {

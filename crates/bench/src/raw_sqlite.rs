@@ -22,8 +22,8 @@ const TABLES: [&str; 4] = [
 ];
 
 /// About as large as an order's and a ticket's documents.
-const ORDER_BYTES: usize = 1_300;
-const TICKET_BYTES: usize = 620;
+pub(crate) const ORDER_BYTES: usize = 1_300;
+pub(crate) const TICKET_BYTES: usize = 620;
 
 /// Clients that insert one order after the other for so long.
 pub(crate) async fn round(path: &Path, clients: usize, length: Duration) -> anyhow::Result<Times> {
