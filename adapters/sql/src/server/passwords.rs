@@ -2,11 +2,12 @@
 
 #[cfg(feature = "rds")]
 use super::iam::{LIFE, Tokens};
-use crate::server_address::{Authentication, ServerAddress};
+use crate::server_address::{Authentication, Password, ServerAddress};
 use printmill_backend::BackendError;
 #[cfg(not(feature = "rds"))]
 use printmill_backend::Fault;
 use std::future::Future;
+#[cfg(feature = "rds")]
 use std::sync::Arc;
 use tokio::sync::watch;
 use tokio::time::{Duration, sleep};
@@ -15,7 +16,7 @@ use tokio::time::{Duration, sleep};
 #[derive(Debug, Clone)]
 pub(crate) enum Passwords {
     /// Always this one.
-    Given(Arc<ServerAddress>),
+    Given(Password),
     /// Another one each time.
     #[cfg(feature = "rds")]
     Iam(Arc<Tokens>),
@@ -28,7 +29,7 @@ impl Passwords {
         address: &ServerAddress,
     ) -> Result<Self, BackendError> {
         match address.authentication {
-            Authentication::Password => Ok(Self::Given(Arc::new(address.clone()))),
+            Authentication::Password => Ok(Self::Given(address.password.clone())),
             #[cfg(feature = "rds")]
             Authentication::Iam => Ok(Self::Iam(Arc::new(Tokens::open(backend, address).await?))),
             #[cfg(not(feature = "rds"))]
@@ -42,9 +43,17 @@ impl Passwords {
     /// The password for a connection that is made now.
     pub(crate) async fn next(&self) -> Result<String, BackendError> {
         match self {
-            Self::Given(address) => Ok(address.password.reveal().to_owned()),
+            Self::Given(password) => Ok(password.reveal().to_owned()),
             #[cfg(feature = "rds")]
             Self::Iam(tokens) => tokens.next().await,
+        }
+    }
+
+    fn renewed_after(&self) -> Option<Duration> {
+        match self {
+            Self::Given(_) => None,
+            #[cfg(feature = "rds")]
+            Self::Iam(_) => Some(LIFE / 3),
         }
     }
 
@@ -57,11 +66,7 @@ impl Passwords {
     ) where
         R: Future<Output = Result<(), BackendError>> + Send,
     {
-        let pause: Duration = match self {
-            Self::Given(_) => return,
-            #[cfg(feature = "rds")]
-            Self::Iam(_) => LIFE / 3,
-        };
+        let Some(pause) = self.renewed_after() else { return };
         let renewing = async move {
             loop {
                 sleep(pause).await;

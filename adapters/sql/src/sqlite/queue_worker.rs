@@ -193,8 +193,11 @@ impl QueueWorker {
     /// Whether the next write of another process will be told of, so that nobody need look.
     fn may_rest(&mut self) -> bool {
         let quiet = !self.waiting.is_empty() && self.moved.elapsed() >= QUIET;
-        let rests = quiet && self.looked.is_some() && self.log.may_rest();
-        if quiet && !rests && self.log.has_untold() {
+        if !quiet || self.looked.is_none() {
+            return false;
+        }
+        let rests = self.log.may_rest();
+        if self.log.has_untold() {
             self.looked = None;
         }
         rests
